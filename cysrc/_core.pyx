@@ -1,0 +1,65 @@
+# cython: language_level=3, binding=False, freethreading_compatible=True
+# cython: embedsignature=True, embedsignature.format=clinic
+# cython: boundscheck=False, wraparound=False, cdivision=True, initializedcheck=False
+#
+# shardmap._core: a concurrent hash map for Python objects.
+#
+# One C translation unit, so that the whole path of m[k] can be inlined; one file for each concept, in the order of
+# their dependence. A .pxd has a concept's layout and rules, the .pyx of the same name its code.
+#
+#     platform     what C and CPython give us; locks, vector comparison, questions to objects: include/*.h
+#     fnv          the public hash function, and the one that picks a shard
+#     hashing      shard, bucket and tag of a key
+#     memory       cache lines from the system
+#     arena        items of one size behind 32-bit references
+#     bucket       one cache line of twelve slots
+#     shard        entry, shard, stripes, map
+#     table        the bucket map of a shard: placing, growing, inserting, removing
+#     stripes      all shards of a map: making, locking, emptying
+#     registry     all maps of the process, for fork
+#     probe        the search for one key, and how __eq__ is called without a lock
+#     reservation  keys that a callback computes: waiting, waking, deadlock
+#     write        the steps of every writer
+#     mapping, conditional, compute, counting, bulk, iteration, wholemap     the operations
+#     capture      entries at one instant
+#     check        the invariant walker
+#     coremap      the Python class
+#     collector    garbage collection
+#     shortcuts    [], []=, in, get() for the common case, ahead of all that
+
+cimport cython
+
+from operator import add as operator_add, index
+from types import GenericAlias
+
+from shardmap.errors import DeadlockError
+from shardmap.sentinel import MISSING
+
+include "platform.pxd"
+include "fnv.pyx"
+include "hashing.pyx"
+include "memory.pyx"
+include "arena.pxd"
+include "arena.pyx"
+include "bucket.pxd"
+include "shard.pxd"
+include "reservation.pxd"
+include "probe.pxd"
+include "table.pyx"
+include "stripes.pyx"
+include "registry.pyx"
+include "probe.pyx"
+include "reservation.pyx"
+include "write.pyx"
+include "mapping.pyx"
+include "conditional.pyx"
+include "compute.pyx"
+include "counting.pyx"
+include "capture.pyx"
+include "iteration.pyx"
+include "bulk.pyx"
+include "wholemap.pyx"
+include "check.pyx"
+include "coremap.pyx"
+include "collector.pyx"
+include "shortcuts.pyx"

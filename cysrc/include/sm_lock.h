@@ -1,0 +1,90 @@
+/* The stripe lock: one byte, held for tens of nanoseconds, never while Python code runs.
+ *
+ * GIL builds compile it to nothing (sm_platform.h says why that is enough).
+ *
+ * Free-threaded builds: an exchange to take it, a plain store to release it. PyMutex needs two read-modify-writes for
+ * the same and cannot live in memory that we lay out ourselves on 3.11. A waiter spins briefly, then detaches its thread
+ * state while it sleeps, so that a stop-the-world pause (garbage collection, fork) never waits for it; it attaches
+ * again *before* it tries the lock, so that no lock is taken and then held through such a pause.
+ */
+#ifndef SHARDMAP_LOCK_H
+#define SHARDMAP_LOCK_H
+
+#include "sm_platform.h"
+
+typedef uint8_t sm_lock_t; /* 0 free, 1 held */
+
+#if SM_FREE_THREADED
+
+#include <sched.h>
+#include <time.h>
+
+/* A critical section is some tens of nanoseconds: longer spinning only pays while its holder runs on another core. */
+#define SM_SPINS 100
+/* Then yield a few times, since the holder may have been descheduled; */
+#define SM_YIELDS 16
+/* after that someone holds all stripes (a snapshot of the whole map): sleep, from 10 microseconds up to 1 ms. */
+#define SM_SLEEP_FIRST_NS 10000
+#define SM_SLEEP_LAST_NS 1000000
+
+/* Once, without waiting. */
+static inline int sm_try_lock(sm_lock_t *lock) {
+    return !__atomic_load_n(lock, __ATOMIC_RELAXED) && !__atomic_exchange_n(lock, 1, __ATOMIC_ACQUIRE);
+}
+
+static void sm_pause(int round) {
+    struct timespec nap = {0, SM_SLEEP_FIRST_NS};
+    if (round < SM_YIELDS) {
+        sched_yield();
+        return;
+    }
+    round -= SM_YIELDS;
+    nap.tv_nsec = round < 7 ? (long)SM_SLEEP_FIRST_NS << round : SM_SLEEP_LAST_NS;
+    nanosleep(&nap, NULL);
+}
+
+static __attribute__((noinline)) void sm_lock_slow(sm_lock_t *lock) {
+    for (int spin = 0; spin < SM_SPINS; spin++) {
+        if (sm_try_lock(lock)) {
+            return;
+        }
+#if defined(__x86_64__) || defined(__i386__)
+        __builtin_ia32_pause();
+#elif defined(__aarch64__)
+        __asm__ volatile("isb");
+#endif
+    }
+    for (int round = 0; !sm_try_lock(lock); round++) {
+        PyThreadState *attached = PyThreadState_GetUnchecked();
+        if (attached != NULL) {
+            PyEval_SaveThread();
+        }
+        sm_pause(round);
+        if (attached != NULL) {
+            PyEval_RestoreThread(attached);
+        }
+    }
+}
+
+static inline void sm_lock(sm_lock_t *lock) {
+    if (sm_unlikely(__atomic_exchange_n(lock, 1, __ATOMIC_ACQUIRE))) {
+        sm_lock_slow(lock);
+    }
+}
+
+static inline void sm_unlock(sm_lock_t *lock) {
+    SM_ASSERT(*lock == 1);
+    __atomic_store_n(lock, 0, __ATOMIC_RELEASE);
+}
+
+#else
+
+static inline int sm_try_lock(sm_lock_t *lock) {
+    (void)lock;
+    return 1;
+}
+static inline void sm_lock(sm_lock_t *lock) { (void)lock; }
+static inline void sm_unlock(sm_lock_t *lock) { (void)lock; }
+
+#endif
+#endif

@@ -1,0 +1,98 @@
+/* Questions about Python objects that are answered without running Python code, so also while a lock is held. */
+#ifndef SHARDMAP_OBJECTS_H
+#define SHARDMAP_OBJECTS_H
+
+#include "sm_platform.h"
+
+#define SM_EQUAL 1
+#define SM_DIFFERENT 0
+#define SM_ASK_PYTHON 2 /* only __eq__ can tell */
+
+/* The hash that an exact str keeps in itself, -1 before it is hashed for the first time. */
+static inline Py_hash_t sm_str_hash(PyObject *key) { return sm_load_relaxed(&((PyASCIIObject *)key)->hash); }
+
+/* hash(key), -1 with an exception set. A str keeps its hash from the first time on. */
+static inline Py_hash_t sm_hash(PyObject *key) {
+    if (sm_likely(PyUnicode_CheckExact(key))) {
+        Py_hash_t known = sm_str_hash(key);
+        if (sm_likely(known != -1)) {
+            return known;
+        }
+    }
+    return PyObject_Hash(key);
+}
+
+/* Both are exactly str and have been hashed, which makes them "ready" on Python 3.11. */
+static inline int sm_same_str(PyObject *a, PyObject *b) {
+    Py_ssize_t length = PyUnicode_GET_LENGTH(a);
+    int kind = PyUnicode_KIND(a);
+    if (length != PyUnicode_GET_LENGTH(b) || kind != (int)PyUnicode_KIND(b)) {
+        return 0;
+    }
+    return memcmp(PyUnicode_DATA(a), PyUnicode_DATA(b), (size_t)length * (size_t)kind) == 0;
+}
+
+/* The same for short ones, without a call, so that the caller needs no stack frame. -1: not short. Two words cover the
+ * characters; they overlap where those are not as many. */
+static inline int sm_same_short_str(PyObject *a, PyObject *b) {
+    size_t bytes = (size_t)PyUnicode_GET_LENGTH(a);
+    const char *x = (const char *)PyUnicode_DATA(a);
+    const char *y = (const char *)PyUnicode_DATA(b);
+    if (bytes != (size_t)PyUnicode_GET_LENGTH(b) || PyUnicode_KIND(a) != PyUnicode_KIND(b)) {
+        return 0;
+    }
+    bytes *= (size_t)PyUnicode_KIND(a);
+    if (bytes - 8 <= 8) {
+        uint64_t p, q, r, s;
+        memcpy(&p, x, 8);
+        memcpy(&q, y, 8);
+        memcpy(&r, x + bytes - 8, 8);
+        memcpy(&s, y + bytes - 8, 8);
+        return ((p ^ q) | (r ^ s)) == 0;
+    }
+    if (bytes - 4 < 4) {
+        uint32_t p, q, r, s;
+        memcpy(&p, x, 4);
+        memcpy(&q, y, 4);
+        memcpy(&r, x + bytes - 4, 4);
+        memcpy(&s, y + bytes - 4, 4);
+        return ((p ^ q) | (r ^ s)) == 0;
+    }
+    return bytes < 4 ? bytes == 0 || (x[0] == y[0] && x[bytes / 2] == y[bytes / 2] && x[bytes - 1] == y[bytes - 1]) : -1;
+}
+
+/* Types whose == is C code on immutable data; two of them of different type are never equal. */
+static inline int sm_is_simple(PyTypeObject *type) {
+    return type == &PyUnicode_Type || type == &PyLong_Type || type == &PyBytes_Type;
+}
+
+/* Are two objects equal, if that can be said without Python code? Their hashes are known to be equal. */
+static int sm_same_simple(PyObject *a, PyObject *b) {
+    PyTypeObject *type = Py_TYPE(a);
+    if (!sm_is_simple(type) || !sm_is_simple(Py_TYPE(b))) {
+        return SM_ASK_PYTHON;
+    }
+    if (type != Py_TYPE(b)) {
+        return SM_DIFFERENT;
+    }
+    if (type == &PyUnicode_Type) {
+        return sm_same_str(a, b);
+    }
+    if (type == &PyBytes_Type) {
+        Py_ssize_t length = PyBytes_GET_SIZE(a);
+        return length == PyBytes_GET_SIZE(b) && memcmp(PyBytes_AS_STRING(a), PyBytes_AS_STRING(b), (size_t)length) == 0;
+    }
+    /* The comparison of two exact ints reads their digits and returns True or False, which nothing can deallocate. */
+    PyObject *answer = PyLong_Type.tp_richcompare(a, b, Py_EQ);
+    int same = answer == Py_True;
+    Py_DECREF(answer);
+    return same;
+}
+
+/* Can the object be part of a reference cycle? Known from its type alone. */
+static inline int sm_may_cycle(PyObject *object) { return PyType_IS_GC(Py_TYPE(object)); }
+
+/* Hand a reference that we own, or NULL with an exception set, to Cython as the result of a call. */
+static inline PyObject *sm_steal(PyObject *object) { return object; }
+
+#endif

@@ -1,0 +1,113 @@
+# The C that Cython has no words for (cysrc/include), and the parts of CPython's API that take plain pointers.
+#
+# Conventions of the whole core
+#   PyObject*      a pointer whose ownership a comment states; `object` only where Python code may run
+#   noexcept nogil runs no Python code, allocates no Python object, drops no reference: allowed while a lock is held
+#   -1             an exception is set, wherever a function is declared `except -1`
+
+from libc.stdint cimport int64_t, uint8_t, uint16_t, uint32_t, uint64_t
+from libc.stdlib cimport calloc, free, malloc, realloc
+from libc.string cimport memcpy, memset
+
+cdef struct Shard
+
+cdef extern from "sm_platform.h" nogil:
+    bint SM_FREE_THREADED
+    void SM_ASSERT(bint condition)
+    bint likely "sm_likely"(bint condition)
+    bint unlikely "sm_unlikely"(bint condition)
+    void prefetch "sm_prefetch"(const void* address)
+    Shard* pinned "sm_pinned"(Shard* shard)
+    uint64_t multiply_fold "sm_multiply_fold"(uint64_t a, uint64_t b)
+    uint32_t count_trailing_zeros "__builtin_ctz"(uint32_t bits)
+    uint32_t count_bits "__builtin_popcount"(uint32_t bits)
+    int64_t load_count "sm_load_relaxed"(int64_t* address)
+    uint32_t load_cursor "sm_load_relaxed"(uint32_t* address)
+    void store_cursor "sm_store_relaxed"(uint32_t* address, uint32_t value)
+    void store_count "sm_store_relaxed"(int64_t* address, int64_t value)
+
+cdef extern from "sm_lock.h" nogil:
+    ctypedef uint8_t Lock "sm_lock_t"
+    void lock "sm_lock"(Lock* lock)
+    bint try_lock "sm_try_lock"(Lock* lock)
+    void unlock "sm_unlock"(Lock* lock)
+
+cdef extern from "sm_match.h" nogil:
+    enum: SLOTS "SM_SLOTS"
+    enum: ALL_SLOTS "SM_ALL_SLOTS"
+    uint32_t match_tags "sm_match"(const void* bucket, uint8_t tag)
+
+cdef extern from "sm_objects.h":
+    enum:
+        EQUAL "SM_EQUAL"
+        DIFFERENT "SM_DIFFERENT"
+        ASK_PYTHON "SM_ASK_PYTHON"
+    Py_hash_t hash_of "sm_hash"(PyObject* key) except -1
+    Py_hash_t str_hash "sm_str_hash"(PyObject* key) nogil
+    int same_short_str "sm_same_short_str"(PyObject* a, PyObject* b) nogil
+    bint same_str "sm_same_str"(PyObject* a, PyObject* b) nogil
+    int same_simple "sm_same_simple"(PyObject* a, PyObject* b) nogil
+    bint may_cycle "sm_may_cycle"(PyObject* thing) nogil
+    object steal "sm_steal"(PyObject* owned)
+
+cdef extern from "Python.h":
+    ctypedef struct PyObject
+    ctypedef int (*visitproc)(PyObject* thing, void* arg) noexcept
+    ctypedef int (*traverseproc)(PyObject* self, visitproc visit, void* arg) noexcept
+    ctypedef int (*inquiry)(PyObject* self) noexcept
+    ctypedef PyObject* (*binaryfunc)(PyObject* a, PyObject* b) noexcept
+    ctypedef int (*objobjproc)(PyObject* a, PyObject* b) noexcept
+    ctypedef int (*objobjargproc)(PyObject* a, PyObject* b, PyObject* c) noexcept
+    ctypedef struct PyMappingMethods:
+        binaryfunc mp_subscript
+        objobjargproc mp_ass_subscript
+    ctypedef struct PySequenceMethods:
+        objobjproc sq_contains
+    ctypedef struct PyTypeObject:
+        traverseproc tp_traverse
+        inquiry tp_clear
+        PyMappingMethods* tp_as_mapping
+        PySequenceMethods* tp_as_sequence
+    enum:
+        METH_FASTCALL
+    ctypedef struct PyMethodDef:
+        const char* ml_name
+        void* ml_meth
+        int ml_flags
+        const char* ml_doc
+    ctypedef struct PyMethodDescrObject:
+        PyMethodDef* d_method
+    ctypedef struct PyWrapperDescrObject:
+        void* d_wrapped
+    object PyDescr_NewMethod(PyTypeObject* type, PyMethodDef* method)
+    ctypedef void* PyThread_type_lock
+    ctypedef enum PyLockStatus:
+        PY_LOCK_FAILURE
+        PY_LOCK_ACQUIRED
+        PY_LOCK_INTR
+    enum:
+        Py_EQ
+        WAIT_LOCK
+        NOWAIT_LOCK
+    # Allowed while a lock is held: taking a reference runs nothing. Dropping one is not: it may run __del__.
+    void incref "Py_INCREF"(PyObject* thing) noexcept nogil
+    void decref "Py_DECREF"(PyObject* thing) noexcept
+    void xdecref "Py_XDECREF"(PyObject* thing) noexcept
+    bint is_str "PyUnicode_CheckExact"(PyObject* thing) noexcept nogil
+    bint is_int "PyLong_CheckExact"(PyObject* thing) noexcept nogil
+    bint is_bytes "PyBytes_CheckExact"(PyObject* thing) noexcept nogil
+    bint is_float "PyFloat_CheckExact"(PyObject* thing) noexcept nogil
+    int rich_compare_bool "PyObject_RichCompareBool"(PyObject* a, PyObject* b, int op) except -1
+    PyObject* add_numbers "PyNumber_Add"(PyObject* a, PyObject* b)
+    unsigned long this_thread "PyThread_get_thread_ident"() noexcept nogil
+    PyThread_type_lock PyThread_allocate_lock() noexcept nogil
+    void PyThread_free_lock(PyThread_type_lock lock) noexcept nogil
+    int PyThread_acquire_lock(PyThread_type_lock lock, int wait) noexcept nogil
+    PyLockStatus PyThread_acquire_lock_timed(
+        PyThread_type_lock lock, long long microseconds, int intr_flag) noexcept nogil
+    void PyThread_release_lock(PyThread_type_lock lock) noexcept nogil
+    int PyErr_CheckSignals() except -1
+    PyObject* PyErr_NoMemory()
+    PyObject* PyErr_Occurred()
+    object PyList_New(Py_ssize_t length)
+    void PyList_SET_ITEM(object items, Py_ssize_t index, PyObject* stolen)

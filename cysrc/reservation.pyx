@@ -1,0 +1,229 @@
+cdef Waiter* waiting_graph = NULL
+cdef Lock waiting_graph_lock = 0
+
+
+cdef Reservation* reservation_of(Shard* shard, uint32_t ref) noexcept nogil:
+    """The reservation of an entry that is marked RESERVED. A shard has as many as callbacks run in it: a few."""
+    cdef Reservation* each = shard.reservations
+    while each.ref != ref:
+        each = each.next
+    return each
+
+
+cdef void unlink_reservation(Shard* shard, Reservation* reservation) noexcept nogil:
+    cdef Reservation** at = &shard.reservations
+    while at[0] is not reservation:
+        at = &at[0].next
+    at[0] = reservation.next
+
+
+# -- the graph of waiting threads --------------------------------------------------------------------------------------
+
+cdef void graph_add(Waiter* waiter) noexcept nogil:
+    waiter.graph_previous = NULL
+    waiter.graph_next = waiting_graph
+    if waiting_graph is not NULL:
+        waiting_graph.graph_previous = waiter
+    set_waiting_graph(waiter)
+
+
+cdef inline void set_waiting_graph(Waiter* first) noexcept nogil:
+    global waiting_graph
+    waiting_graph = first
+
+
+cdef void graph_remove(Waiter* waiter) noexcept nogil:
+    if waiter.graph_previous is NULL:
+        set_waiting_graph(waiter.graph_next)
+    else:
+        waiter.graph_previous.graph_next = waiter.graph_next
+    if waiter.graph_next is not NULL:
+        waiter.graph_next.graph_previous = waiter.graph_previous
+
+
+cdef bint leads_to(unsigned long thread, unsigned long target) noexcept nogil:
+    """Does `thread` wait, directly or through others, for `target`? Ends: the graph has no circle before this one."""
+    cdef Waiter* each
+    while thread != target:
+        each = waiting_graph
+        while each is not NULL and each.thread != thread:
+            each = each.graph_next
+        if each is NULL:
+            return False
+        thread = each.owner
+    return True
+
+
+# -- waiting and waking ------------------------------------------------------------------------------------------------
+
+cdef void wake_all(Reservation* reservation) noexcept nogil:
+    """Under the stripe lock: a waiter frees itself only after it has taken that lock again."""
+    cdef Waiter* waiter = reservation.waiters
+    cdef Waiter* following_waiter
+    reservation.waiters = NULL
+    if waiter is NULL:
+        return
+    lock(&waiting_graph_lock)
+    while waiter is not NULL:
+        following_waiter = waiter.next
+        graph_remove(waiter)
+        waiter.waits = False
+        PyThread_release_lock(waiter.bell)
+        waiter = following_waiter
+    unlock(&waiting_graph_lock)
+
+
+cdef bint enlist(Reservation* reservation, Waiter* waiter) noexcept nogil:
+    """Link the waiter, unless its waiting would close a circle."""
+    lock(&waiting_graph_lock)
+    if leads_to(reservation.owner, waiter.thread):
+        unlock(&waiting_graph_lock)
+        return False
+    graph_add(waiter)
+    unlock(&waiting_graph_lock)
+    waiter.waits = True
+    waiter.next = reservation.waiters
+    reservation.waiters = waiter
+    return True
+
+
+cdef void withdraw(Reservation* reservation, Waiter* waiter) noexcept nogil:
+    """Unlink a waiter that gave up."""
+    cdef Waiter** at = &reservation.waiters
+    lock(&waiting_graph_lock)
+    graph_remove(waiter)
+    unlock(&waiting_graph_lock)
+    while at[0] is not waiter:
+        at = &at[0].next
+    at[0] = waiter.next
+
+
+cdef int sleep_on(PyThread_type_lock bell) except -1:
+    """Until the bell is released; -1 if a signal handler raised. Signals are handled in the main thread alone."""
+    cdef PyLockStatus status
+    while True:
+        with nogil:
+            status = PyThread_acquire_lock_timed(bell, -1, 1)
+        if status != PY_LOCK_INTR:
+            return 0
+        PyErr_CheckSignals()
+
+
+cdef int wait_for(Shard* shard, Reservation* reservation) except -1:
+    """Take the stripe lock held, return without it: 0 when the reservation has ended, else -1."""
+    cdef Waiter waiter
+    waiter.thread = this_thread()
+    waiter.owner = reservation.owner
+    waiter.bell = PyThread_allocate_lock()
+    if waiter.bell is NULL:
+        unlock(&shard.lock)
+        raise MemoryError
+    PyThread_acquire_lock(waiter.bell, NOWAIT_LOCK)
+    if not enlist(reservation, &waiter):
+        unlock(&shard.lock)
+        PyThread_release_lock(waiter.bell)
+        PyThread_free_lock(waiter.bell)
+        raise DeadlockError(
+            "waiting for this key would never end: the thread that computes it waits, perhaps through others, "
+            "for a key that this thread is computing")
+    unlock(&shard.lock)
+    try:
+        sleep_on(waiter.bell)
+    finally:
+        lock(&shard.lock)
+        if waiter.waits:
+            # Still linked, so the reservation still exists.
+            withdraw(reservation, &waiter)
+        unlock(&shard.lock)
+        # Held in either case: never rung, or rung and taken by the sleeper.
+        PyThread_release_lock(waiter.bell)
+        PyThread_free_lock(waiter.bell)
+    return 0
+
+
+# -- meeting one -------------------------------------------------------------------------------------------------------
+
+cdef inline bint is_reserved(Entry* entry) noexcept nogil:
+    return (entry.word & RESERVED) != 0
+
+
+cdef PyObject* revert_abandoned(Shard* shard, uint64_t mixed, Reservation* reservation) noexcept nogil:
+    """Undo a reservation whose thread does not exist in this process. Returns a key to drop, or NULL."""
+    cdef Entry* entry = entry_at(shard, reservation.ref)
+    cdef PyObject* key = NULL
+    unlink_reservation(shard, reservation)
+    entry.word &= ~<size_t>RESERVED
+    if entry.word == 0:
+        key = entry.key
+        remove_entry(shard, mixed, reservation.ref)
+    free(reservation)
+    return key
+
+
+cdef enum:
+    RETRY = 0     # the lock is released; the reservation is gone
+    STAYS = 1     # the lock is still held; another thread computes the key
+
+cdef int face_reservation(Probe* probe, bint may_wait) except -1:
+    cdef Reservation* reservation = reservation_of(probe.shard, probe.ref)
+    cdef PyObject* displaced
+    if reservation.abandoned:
+        displaced = revert_abandoned(probe.shard, probe.mixed, reservation)
+        unlock(&probe.shard.lock)
+        xdecref(displaced)
+        return RETRY
+    if reservation.owner == this_thread():
+        unlock(&probe.shard.lock)
+        raise RuntimeError(f"this thread is computing the value of {<object>probe.key!r} and cannot write it meanwhile")
+    if not may_wait:
+        return STAYS
+    wait_for(probe.shard, reservation)
+    return RETRY
+
+
+cdef int meet_reservation(Probe* probe, bint may_wait) except -1:
+    """A writer, holding the stripe lock, found its key reserved: RETRY (waits for that if it may) or STAYS.
+
+    Raises RuntimeError when this very thread computes the key, DeadlockError when waiting would never end, and what a
+    signal handler raises; the probe is ended then.
+    """
+    try:
+        probe.rescan = True
+        return face_reservation(probe, may_wait)
+    except:
+        probe_forget(probe)
+        raise
+
+
+# -- locate, for writers -----------------------------------------------------------------------------------------------
+
+cdef inline int locate_to_write(Probe* probe) except -1:
+    """As locate, for a writer that needs the key to itself: waits while it is reserved."""
+    cdef int answer
+    while True:
+        answer = locate(probe)
+        if likely(answer == ABSENT or not is_reserved(probe.entry)):
+            return answer
+        meet_reservation(probe, True)
+
+
+cdef inline int locate_to_change(Probe* probe) except -1:
+    """For a writer that leaves absent keys alone: a key reserved while absent is ABSENT, without waiting."""
+    cdef int answer
+    while True:
+        answer = locate(probe)
+        if likely(answer == ABSENT or not is_reserved(probe.entry)):
+            return answer
+        if meet_reservation(probe, value_of(probe.entry) is not NULL) == STAYS:
+            return ABSENT
+
+
+cdef inline int locate_to_insert(Probe* probe) except -1:
+    """For a writer that leaves present keys alone: one with a value is FOUND without waiting, reserved or not."""
+    cdef int answer
+    while True:
+        answer = locate(probe)
+        if likely(answer == ABSENT or not is_reserved(probe.entry)):
+            return answer
+        if meet_reservation(probe, value_of(probe.entry) is NULL) == STAYS:
+            return FOUND
