@@ -1,0 +1,67 @@
+"""Fixtures of the whole test suite.
+
+The mapping suite asks for `impl` (an `implementations.Implementation`) and `new` (makes maps of it, and walks their
+invariants when the test has ended). ``@pytest.mark.needs("bulk")`` on a test, or ``pytestmark`` in its module,
+restricts it to the implementations with that feature.
+"""
+
+from __future__ import annotations
+
+import gc
+import sys
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import pytest
+from implementations import IMPLEMENTATIONS, Implementation
+
+NewMap = Callable[..., Any]
+
+BORN_FREE = not getattr(sys, "_is_gil_enabled", lambda: True)()
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    config.addinivalue_line("markers", "needs(*features): run on the implementations that have these features")
+
+
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    if "impl" in metafunc.fixturenames:
+        needed = {feature for mark in metafunc.definition.iter_markers("needs") for feature in mark.args}
+        able = [impl for impl in IMPLEMENTATIONS if needed <= impl.features]
+        metafunc.parametrize("impl", able, ids=str)
+
+
+@pytest.fixture
+def new(impl: Implementation) -> Iterator[NewMap]:
+    """``new(entries=())``: a map of the implementation under test, whose invariants are walked after the test."""
+    made: list[Any] = []
+
+    def make(entries: Any = (), /) -> Any:
+        one = impl.make(entries)
+        made.append(one)
+        return one
+
+    yield make
+    for one in made:
+        check(one)
+
+
+def check(one: Any) -> None:
+    """Walk the invariants of a map that has a walker, and compare the ways to read any map."""
+    if hasattr(one, "_check"):
+        one._check()
+    keys = list(one)
+    assert len(one) == len(keys) == len(list(one.values())) == len(list(one.items()))
+
+
+def pytest_collection_finish() -> None:
+    """Many tests run the collector; it need not walk the test suite itself each time."""
+    gc.collect()
+    gc.freeze()
+
+
+def pytest_sessionfinish(session: pytest.Session) -> None:
+    """No module may have switched the GIL back on: the tests would have tested another build."""
+    if BORN_FREE and sys._is_gil_enabled():  # type: ignore[attr-defined]  # since 3.13
+        session.exitstatus = pytest.ExitCode.TESTS_FAILED
+        print("\nERROR: the tests started on a free-threaded interpreter, and something has re-enabled its GIL")
