@@ -1,0 +1,53 @@
+"""Keys for the benchmarks: made from a seed, so that a run can be repeated.
+
+A key that a program looks up comes from its input: an object of its own, equal to the map's key and not identical to
+it, and never hashed before. ``copies`` makes such keys. Looking up the map's own key objects (as literals are, being
+interned) skips both the hashing and the comparison, so it is measured beside it and called "own keys".
+"""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Sequence
+from typing import TypeVar
+
+__all__ = ["SEED", "consecutive", "copies", "integers", "scattered", "shuffled", "strings"]
+
+SEED = 20261121
+
+_T = TypeVar("_T")
+
+
+def strings(count: int, seed: int = SEED) -> list[str]:
+    """Distinct random strings of 16 hexadecimal digits."""
+    return [f"{number:016x}" for number in random.Random(seed).sample(range(1 << 62), count)]
+
+
+def scattered(count: int) -> list[str]:
+    """Distinct strings of 16 digits in no order, millions of them, made without leaving garbage behind.
+
+    They are multiples of an odd number, modulo 2**64.
+    """
+    return [f"{index * 0x9E3779B97F4A7C15 & 0xFFFFFFFFFFFFFFFF:016x}" for index in range(count)]
+
+
+def integers(count: int, seed: int = SEED) -> list[int]:
+    """Distinct random integers below 2**60, each its own hash."""
+    return random.Random(seed).sample(range(1 << 60), count)
+
+
+def consecutive(count: int) -> list[int]:
+    """0, 1, 2 ...: what suits a ``dict`` best, whose index has them side by side."""
+    return list(range(count))
+
+
+def copies(keys: Sequence[str]) -> list[str]:
+    """Equal strings that are not identical and that nobody has hashed yet."""
+    return [key.encode().decode() for key in keys]
+
+
+def shuffled(items: Sequence[_T], seed: int = SEED) -> list[_T]:
+    """The same objects in another order."""
+    mixed = list(items)
+    random.Random(seed).shuffle(mixed)
+    return mixed

@@ -1,0 +1,114 @@
+"""Plots as SVG, drawn by pygal (dependency group ``bench``); without it the benchmarks run and draw nothing."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+__all__ = ["bars", "lines"]
+
+#: The map in a colour of its own, the others in quieter ones; told apart in print and by colour-blind readers.
+_COLOURS = {
+    "ShardMap": "#d1495b",
+    "dict": "#30638e",
+    "dict + Lock": "#8fb8de",
+    "cereggii": "#edae49",
+    "cereggii handle": "#b8860b",
+    "ft_utils": "#66a182",
+    "private dicts": "#9a9a9a",
+    "nothing": "#9a9a9a",
+}
+
+
+def bars(
+    title: str,
+    unit: str,
+    labels: Sequence[str],
+    series: Mapping[str, Sequence[float | None]],
+    most: float | None = None,
+) -> bytes | None:
+    """Groups of horizontal bars, one group a label; bars longer than ``most`` are cut there."""
+
+    def draw(pygal: Any, style: Any) -> Any:
+        bars_a_group = sum(any(value is not None for value in values) for values in series.values())
+        chart = pygal.HorizontalBar(
+            style=style,
+            title=title,
+            x_title=unit,
+            range=(0, most) if most else None,
+            width=900,
+            height=110 + len(labels) * (14 + 13 * bars_a_group),
+            legend_at_bottom=True,
+            legend_at_bottom_columns=len(series),
+            **_PLAIN,
+        )
+        # The library draws from the bottom up; a reader begins at the top.
+        chart.x_labels = list(reversed(labels))
+        for name, values in reversed(series.items()):
+            cut = [min(value, most) if most and value is not None else value for value in values]
+            chart.add(name, list(reversed(cut)))
+        return chart
+
+    return _draw(draw, list(reversed(series)))
+
+
+def lines(
+    title: str,
+    x_title: str,
+    y_title: str,
+    series: Mapping[str, Sequence[tuple[float, float]]],
+    x_labels: Sequence[tuple[float, str]],
+    *,
+    logarithmic: bool = False,
+    dots: bool = True,
+) -> bytes | None:
+    """Lines through points; ``x_labels`` says what to write at which x."""
+
+    def draw(pygal: Any, style: Any) -> Any:
+        chart = pygal.XY(
+            style=style,
+            title=title,
+            x_title=x_title,
+            y_title=y_title,
+            logarithmic=logarithmic,
+            width=900,
+            height=460,
+            show_dots=dots,
+            dots_size=2,
+            legend_at_bottom=True,
+            legend_at_bottom_columns=len(series),
+            **_PLAIN,
+        )
+        chart.x_labels = [{"value": value, "label": label} for value, label in x_labels]
+        for name, points in series.items():
+            chart.add(name, list(points))
+        return chart
+
+    return _draw(draw, list(series))
+
+
+#: No scripts and no tool-tips, which viewers of a repository do not run anyway.
+_PLAIN = {"js": (), "show_legend": True, "print_values": False, "disable_xml_declaration": False}
+
+
+def _draw(draw: Callable[[Any, Any], Any], names: Sequence[str]) -> bytes | None:
+    try:
+        import pygal
+        from pygal.style import Style
+    except ImportError:
+        print("no plot: pygal is not installed (dependency group 'bench')", file=sys.stderr)
+        return None
+    style = Style(
+        background="#ffffff",
+        plot_background="#ffffff",
+        font_family="Helvetica, Arial, sans-serif",
+        colors=tuple(_COLOURS.get(name, "#555555") for name in names),
+        opacity="1",
+        title_font_size=17,
+        label_font_size=12,
+        major_label_font_size=12,
+        legend_font_size=13,
+    )
+    drawn: bytes = draw(pygal, style).render()
+    return drawn
