@@ -98,15 +98,20 @@ cdef void withdraw(Reservation* reservation, Waiter* waiter) noexcept nogil:
     at[0] = waiter.next
 
 
+cdef enum:
+    # A signal that arrives just before the sleep does not end it: look again after so many microseconds. Short for a
+    # person who has pressed Ctrl-C, and ten wake-ups a second are nothing for a processor.
+    SIGNAL_CHECK = 100000
+
+
 cdef int sleep_on(PyThread_type_lock bell) except -1:
     """Until the bell is released; -1 if a signal handler raised. Signals are handled in the main thread alone."""
-    cdef PyLockStatus status
-    while True:
-        with nogil:
-            status = PyThread_acquire_lock_timed(bell, -1, 1)
-        if status != PY_LOCK_INTR:
-            return 0
+    cdef PyLockStatus status = PY_LOCK_INTR
+    while status != PY_LOCK_ACQUIRED:
         PyErr_CheckSignals()
+        with nogil:
+            status = PyThread_acquire_lock_timed(bell, SIGNAL_CHECK, 1)
+    return 0
 
 
 cdef int wait_for(Shard* shard, Reservation* reservation) except -1:

@@ -160,14 +160,15 @@ def turn():
     it = iter(m); next(it); del it
     [sum(1 for _ in part) for part in m.partitions(3)]
     m.snapshot(); m.copy(); m == m.copy(); m.get_many(range(1000))
-turn()
-gc.collect()
-before = resident()
-for _ in range(10): turn()
-gc.collect()
-print(resident() - before)
+grown = []
+for _ in range(4):
+    before = resident()
+    for _ in range(4): turn()
+    gc.collect()
+    grown.append(resident() - before)
+print(min(grown))  # the allocator may settle late, a leak shows every time
 """
-    assert int(run_python_ok(code)) < 2 * SLACK
+    assert int(run_python_ok(code)) < SLACK
 
 
 def test_a_big_map_that_is_emptied_gives_its_memory_back() -> None:
