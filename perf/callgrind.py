@@ -5,7 +5,7 @@
 Each loop runs twice in a process of its own under callgrind, short and long; the difference over the difference in
 rounds is the cost of a round, in which the start of the interpreter has no part, and the empty loop's is subtracted.
 Instructions are not time (cache misses and waits cost nothing here); use it to see what a change to the code did.
-Hashes are fixed (``PYTHONHASHSEED=0``), so that two runs of the same code agree to the instruction.
+Hashes are fixed (``PYTHONHASHSEED``, ``SHARDMAP_HASH_SEED``), so that two runs of one code agree to the instruction.
 """
 
 from __future__ import annotations
@@ -61,8 +61,7 @@ def _loop(peer: str, statement: str, count: int, times: int) -> None:
     make = peers.find([peer])[peer].make
     if make is None:
         raise SystemExit(f"{peer} cannot be imported")
-    m = make(hash_seed=1) if peer == peers.SHARDMAP else make()
-    peers.fill(m, ((key, _VALUE) for key in keys))
+    m = peers.fill(make(), ((key, _VALUE) for key in keys))
     # Both lists always, so that making them is no part of the difference.
     looked_up = {number: keys * number for number in (SHORT, LONG)}[times]
     compile_loop("for k in keys", statement, ["keys", "v"])(m, None, int, keys=looked_up, v=_VALUE)
@@ -71,7 +70,7 @@ def _loop(peer: str, statement: str, count: int, times: int) -> None:
 def _table(count: int) -> report.Table:
     loops = [(peers.DICT, "pass"), *((peer, statement) for statement in STATEMENTS for peer in MEASURED)]
     with ThreadPoolExecutor(os.cpu_count()) as pool:
-        costs = dict(zip(loops, pool.map(lambda loop: _cost(*loop, count), loops), strict=True))
+        costs = dict(zip(loops, pool.map(lambda loop: _cost(loop[0], loop[1], count), loops), strict=True))
     empty = costs[peers.DICT, "pass"]
     made = report.Table(f"Instructions an operation, {count:,} str keys", ["operation", *MEASURED, "ratio"])
     for statement in STATEMENTS:
@@ -89,7 +88,7 @@ def _cost(peer: str, statement: str, count: int) -> float:
 
 def _count(peer: str, statement: str, count: int, times: int, out: str = os.devnull) -> int:
     child = [sys.executable, "-m", "perf.callgrind", "--keys", str(count), "--child", peer, statement, str(times)]
-    environment = {**os.environ, "PYTHONHASHSEED": "0"}
+    environment = {**os.environ, "PYTHONHASHSEED": "0", "SHARDMAP_HASH_SEED": "1"}
     command = ["valgrind", "--tool=callgrind", f"--callgrind-out-file={out}", *child]
     ran = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
     found = re.search(r"Collected\s*:\s*(\d+)", ran.stderr)

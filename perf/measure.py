@@ -14,6 +14,7 @@ import threading
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
 from perf import peers
@@ -115,7 +116,7 @@ def measure(row: Row, candidates: Mapping[str, peers.Peer], settings: Settings) 
     empty = compile_loop(row.loop, "pass", names) if row.loop and row.subtract else None
     maps: dict[str, Any] = {}
     for name in [name for name in row.may_hang if name in makes]:
-        if not ends(lambda name=name: loops[name](makes[name](), lock, clock, **row.arguments())):
+        if not ends(partial(loops[name], makes[name](), lock, clock, **row.arguments())):
             del makes[name]
             absent[name] = "hangs"
 

@@ -185,8 +185,8 @@ def _shown_curve(curve: dict[str, list[tuple[int, float]]]) -> report.Table:
         used = {name: one for name, (_, one) in zip(curve, points, strict=True)}
         ratio = used[peers.SHARDMAP] / used[peers.DICT] if peers.SHARDMAP in used else None
         made.add(f"{points[0][0]:,}", *(f"{one:.1f}" for one in used.values()), f"{ratio:.2f}" if ratio else "")
-    for name, points in curve.items():
-        made.notes.append(f"{name}: mean over these sizes {statistics.mean(used for _, used in points):.1f}")
+    for name, sizes in curve.items():
+        made.notes.append(f"{name}: mean over these sizes {statistics.mean(one for _, one in sizes):.1f}")
     return made
 
 

@@ -45,7 +45,7 @@ def bars(
         )
         # The library draws from the bottom up; a reader begins at the top.
         chart.x_labels = list(reversed(labels))
-        for name, values in reversed(series.items()):
+        for name, values in reversed(list(series.items())):
             cut = [min(value, most) if most and value is not None else value for value in values]
             chart.add(name, list(reversed(cut)))
         return chart
@@ -94,8 +94,8 @@ _PLAIN = {"js": (), "show_legend": True, "print_values": False, "disable_xml_dec
 
 def _draw(draw: Callable[[Any, Any], Any], names: Sequence[str]) -> bytes | None:
     try:
-        import pygal
-        from pygal.style import Style
+        import pygal  # type: ignore[import-untyped, unused-ignore]
+        from pygal.style import Style  # type: ignore[import-untyped, unused-ignore]
     except ImportError:
         print("no plot: pygal is not installed (dependency group 'bench')", file=sys.stderr)
         return None

@@ -32,6 +32,10 @@ class SupportsKeysAndGetItem(Protocol[_K, _V_co]):
     def __getitem__(self, key: _K, /) -> _V_co: ...
 
 
+#: The default of a source of entries. Sources are only iterated, neither compared nor asked for their truth.
+_NOTHING: Any = ()
+
+
 class ShardMap(CoreMap[_K, _V]):
     """A mapping that any number of threads may use at once, without a lock of their own.
 
@@ -86,7 +90,7 @@ class ShardMap(CoreMap[_K, _V]):
         self, entries: Any = (), /, *, shards: int | None = None, capacity: int = 0, hash_seed: int | None = None
     ) -> None:
         self._configure(config.shards(shards), config.hash_seed(hash_seed), config.capacity(capacity))
-        if entries != ():
+        if entries is not _NOTHING:
             self.update(entries)
 
     @overload
@@ -206,7 +210,7 @@ class ShardMap(CoreMap[_K, _V]):
 
     def __reduce__(self) -> tuple[Any, ...]:
         """Pickle one instant of the map; the seed is not kept, since hashes of str differ in the next process."""
-        state = getattr(self, "__dict__", None) or None
+        state = self.__getstate__() or None
         return _unpickle, (type(self), self._shards), state, None, iter(self.snapshot().items())
 
     def _empty_copy(self) -> Self:

@@ -24,6 +24,7 @@ import time
 from collections import Counter
 from collections.abc import Callable, Hashable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, TypeAlias, TypeVar
 
 import pytest
@@ -36,7 +37,7 @@ AnyMap: TypeAlias = ShardMap[Any, Any]
 #: Threads of a stress: more than the processors of a small machine, so that some are always switched out somewhere.
 THREADS = 4
 #: After this long a thread that has not ended is taken to hang; no test comes near it.
-WATCHDOG_SECONDS = 240
+WATCHDOG_SECONDS = 120
 #: Asks the GIL for a switch far more often than the default of 5 ms; lower values spend all the time switching.
 SWITCH_INTERVAL = 1e-5
 
@@ -239,7 +240,12 @@ def run_copies(
     body: Callable[[int], _T], threads: int = THREADS, background: Sequence[Callable[[], object]] = ()
 ) -> list[_T]:
     """`run_threads` with one body for all; it is given the number of its thread."""
-    return run_threads([lambda i=i: body(i) for i in range(threads)], background)  # type: ignore[misc]
+    return run_threads([partial(body, i) for i in range(threads)], background)
+
+
+def promptly(call: Callable[[], _T]) -> _T:
+    """The result of a call that must not wait; in a thread of its own, so that waiting for ever is a failure."""
+    return run_threads([call])[0]
 
 
 def join_all(threads: Iterable[threading.Thread]) -> None:

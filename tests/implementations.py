@@ -33,7 +33,15 @@ from hostile import Key
 
 from shardmap import ShardMap
 
-__all__ = ["IMPLEMENTATIONS", "Implementation", "SubMap"]
+__all__ = [
+    "IMPLEMENTATIONS",
+    "Implementation",
+    "SlottedDict",
+    "SlottedMap",
+    "StatefulDict",
+    "StatefulMap",
+    "SubMap",
+]
 
 #: What ``dict`` has of it, so that ``dict`` itself is the control of the suite.
 OF_DICT = frozenset({"operators", "copying", "objects", "repr", "subclass"})
@@ -67,6 +75,35 @@ class SubMap(ShardMap[Any, Any]):
     def __init__(self, *args: Any, **options: Any) -> None:
         super().__init__(*args, **options)
         self.label = "made"
+
+
+class SlottedMap(ShardMap[Any, Any]):
+    """A subclass that keeps an attribute in a slot."""
+
+    __slots__ = ("slot",)
+
+
+class SlottedDict(dict[Any, Any]):
+    """The control of `SlottedMap`."""
+
+    __slots__ = ("slot",)
+
+
+class StatefulMap(ShardMap[Any, Any]):
+    """A subclass that decides itself what is pickled of it."""
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {"kept": "by getstate"}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        self.restored = state
+
+
+class StatefulDict(dict[Any, Any]):
+    """The control of `StatefulMap`."""
+
+    __getstate__ = StatefulMap.__getstate__
+    __setstate__ = StatefulMap.__setstate__
 
 
 def _stressed(entries: Any = (), /) -> ShardMap[Any, Any]:

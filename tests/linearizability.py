@@ -82,9 +82,9 @@ SPECIFICATION: dict[str, Step] = {
     "compute_if_absent": lambda s, value: (value, value) if s is ABSENT else (s, s),
     "compute_if_present": lambda s, fn: (ABSENT, s) if s is ABSENT else _compute(s, fn),
     "merge": lambda s, value, fn: (value, value) if s is ABSENT else _compute(s, lambda old: fn(old, value)),
-    "count": lambda s: (None, 1) if s is ABSENT else (None, s + 1),  # type: ignore[operator]
+    "count": lambda s: (None, 1) if s is ABSENT else (None, s + 1),
     "delete_many": lambda s: (int(s is not ABSENT), ABSENT),
-    "add": lambda s, delta: (delta, delta) if s is ABSENT else (s + delta, s + delta),  # type: ignore[operator]
+    "add": lambda s, delta: (delta, delta) if s is ABSENT else (s + delta, s + delta),
 }
 
 

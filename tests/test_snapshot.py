@@ -27,6 +27,7 @@ from concurrency import (
     run_threads,
     scaled,
 )
+from reservations import plus_one
 
 from shardmap import MISSING, ShardMap
 
@@ -111,7 +112,7 @@ def writers(m: AnyMap, a: Any, b: Any) -> dict[str, Callable[[int], None]]:
         m.count([b])
 
     def by_computing(i: int) -> None:
-        m.compute(a, lambda old: old + 1)
+        m.compute(a, plus_one)
         m.merge(b, 1, lambda old, one: old + one)
 
     def by_many(i: int) -> None:
@@ -134,12 +135,12 @@ def test_a_pair_is_never_torn(setup: Setup, reader: str) -> None:
         steps = itertools.count(1)
         last = [0]
 
-        def write(ways: Any = ways, steps: Any = steps) -> None:
+        def write() -> None:
             for _ in range(20):
                 next(ways)(next(steps))
 
-        def look(m: AnyMap = m, a: Any = a, b: Any = b, last: list[int] = last) -> None:
-            for _ in range(scaled(20)):
+        def look() -> None:
+            for _ in range(scaled(12)):
                 seen = read(m)
                 assert len(seen) == FILLERS + 2
                 assert seen[a] - seen[b] in (0, 1), f"a = {seen[a]}, b = {seen[b]}"
@@ -200,22 +201,22 @@ def test_keys_that_come_and_go_in_order(setup: Setup) -> None:
 def test_clear_takes_what_came_before_and_nothing_else(setup: Setup) -> None:
     """One writer inserts consecutive numbers: what clear leaves is the end of the sequence, without a gap."""
     gaps = 0
-    for _ in range(scaled(20)):
+    for _ in range(scaled(12)):
         m = setup.new()
         count = 150
         begun = threading.Event()
 
-        def write(m: AnyMap = m, count: int = count, begun: threading.Event = begun) -> None:
+        def write() -> None:
             for number in range(count):
                 assert m.insert(setup.key(number), number)
                 if number == count // 4:
                     begun.set()
 
-        def clear(m: AnyMap = m, begun: threading.Event = begun) -> None:
+        def clear() -> None:
             begun.wait()
             m.clear()
 
-        def look(m: AnyMap = m) -> None:
+        def look() -> None:
             numbers = sorted(m.snapshot().values())
             assert numbers == list(range(numbers[0], numbers[-1] + 1)) if numbers else True
 
@@ -283,8 +284,8 @@ def test_a_running_computation_shows_its_old_value(setup: Setup) -> None:
     m[outer] = m[inner] = 0
 
     def write() -> None:
-        def change(old: int) -> int:
-            m.compute(inner, lambda value: value + 1)
+        def change(old: Any) -> Any:
+            m.compute(inner, plus_one)
             return old + 1
 
         for _ in range(10):

@@ -20,6 +20,8 @@ from shardmap import ShardMap
 KEYS = 20_000
 SHARDS = 64
 SEEDS = range(100, 112)
+#: More overflow buckets than this for one of the table mean that keys crowd, whatever the control says.
+MANY = 0.3
 
 #: Patterns of at most KEYS different ints whose hashes are the numbers themselves, and some other kinds of keys.
 PATTERNS: dict[str, Iterable[Any]] = {
@@ -95,7 +97,9 @@ def test_over_the_buckets(pattern: str, shards: int) -> None:
     keys = list(PATTERNS[pattern])
     for seed in SEEDS:
         found, usual = overflow(keys, seed, shards), usual_overflow(seed, shards)
-        assert found <= 2 * usual + 0.05, f"seed {seed}: {found:.3f} overflow buckets a bucket, usual {usual:.3f}"
+        assert found <= min(2 * usual + 0.05, MANY), (
+            f"seed {seed}: {found:.3f} overflow buckets a bucket, usual {usual:.3f}"
+        )
 
 
 @pytest.mark.parametrize("k", [0, 6, 16, 32])
@@ -108,7 +112,7 @@ def test_keys_of_one_shard_spread_over_its_buckets(k: int) -> None:
         keys = [n << k for n in range(100_000) if m.shard_of(n << k) == 5]
         control = [n for n in candidates if m.shard_of(n) == 5]
         found, usual = overflow(keys, seed, 16), overflow(control, seed, 16)
-        assert found <= 2 * usual + 0.05, f"seed {seed}: {found:.3f} overflow buckets, usual {usual:.3f}"
+        assert found <= min(2 * usual + 0.05, MANY), f"seed {seed}: {found:.3f} overflow buckets, usual {usual:.3f}"
 
 
 def test_a_seed_repeats_and_another_differs() -> None:

@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 from concurrency import AnyMap, Setup, assert_settled, frequent_switches, join_all, scaled
+from reservations import plus_one
 from support import settle
 
 #: In each of four runs.
@@ -151,7 +152,7 @@ def test_nothing_keeps_a_map_that_threads_have_used(setup: Setup) -> None:
 
         def body(number: int, m: AnyMap = m) -> None:
             m.add(setup.key(number))
-            m.compute(setup.key(number), lambda old: old + 1)
+            m.compute(setup.key(number), plus_one)
             assert m["value"] is not None
             list(m)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+from functools import partial
 from typing import Any
 
 from concurrency import (
@@ -78,7 +79,7 @@ def test_delete_many_counts_each_key_once(setup: Setup) -> None:
         m = setup.new()
         m.update((setup.key(number), number) for number in range(KEYS))
 
-        def body(thread: int, m: AnyMap = m) -> int:
+        def body(thread: int) -> int:
             numbers = list(range(KEYS)) * 2
             random.Random(seed + thread).shuffle(numbers)
             return m.delete_many(setup.keys(numbers[:KEYS])) + m.delete_many(setup.keys(KEYS))
@@ -102,7 +103,8 @@ def test_inserted_less_deleted_is_what_is_left(setup: Setup) -> None:
             elif choose.random() < 0.5:
                 balance -= m.delete_many(setup.keys(numbers))
             else:
-                balance -= m.retain(lambda _, value, remainder=choose.randrange(5): value % 5 != remainder)
+                remainder = choose.randrange(5)
+                balance -= m.retain(lambda _, value: value % 5 != remainder)
         return balance
 
     assert sum(run_copies(body)) == len(assert_settled(m))
@@ -114,7 +116,7 @@ def test_retain_counts_each_key_once(setup: Setup) -> None:
         m = setup.new()
         m.update((setup.key(number), number) for number in range(KEYS))
 
-        def body(_: int, m: AnyMap = m) -> int:
+        def body(_: int) -> int:
             return m.retain(lambda key, value: value % 3 == 0)
 
         assert sum(run_copies(body)) == KEYS - len(range(0, KEYS, 3))
@@ -129,7 +131,7 @@ def test_retain_removes_only_what_it_judged(setup: Setup) -> None:
         m = setup.new()
         m.update((setup.key(number), ("bad", number)) for number in range(KEYS))
 
-        def body(thread: int, m: AnyMap = m) -> tuple[int, list[int]]:
+        def body(thread: int) -> tuple[int, list[int]]:
             if thread == 0:
                 return m.retain(lambda key, value: value[0] == "good"), []
             mine = range(KEYS - thread, -1, -(THREADS - 1))
@@ -156,7 +158,7 @@ def test_retain_judges_pairs_that_belong_together(setup: Setup) -> None:
             else:
                 m.pop(key, None)
 
-    def judge(key: Any, value: Any) -> bool:
+    def judge(key: Any, value: Any) -> object:
         assert key == setup.key(value[0])
         m.get(key)  # no lock is held
         return value[2] % 7 != 0
@@ -170,16 +172,16 @@ def test_retain_judges_pairs_that_belong_together(setup: Setup) -> None:
 def test_partitions_share_the_items_among_threads(setup: Setup) -> None:
     m = setup.new()
     m.update((setup.key(number), number) for number in range(KEYS))
-    stay = scaled(20)
+    rounds = scaled(8)
 
     def come_and_go() -> None:
         m.set_many((setup.key(number), number) for number in range(KEYS, 2 * KEYS))
         m.delete_many(setup.key(number) for number in range(KEYS, 2 * KEYS))
 
-    for round_ in range(stay):
+    for round_ in range(rounds):
         partitions = m.partitions(1 + round_ % 6)
         assert len(partitions) == 1 + round_ % 6
-        parts = run_threads([lambda p=p: list(p) for p in partitions], background=[come_and_go])  # type: ignore[misc]
+        parts = run_threads([partial(list[Any], part) for part in partitions], background=[come_and_go])
         items = [item for part in parts for item in part]
         assert all(key == setup.key(number) for key, number in items)
         numbers = [number for _, number in items]

@@ -19,6 +19,7 @@ from concurrency import (
     join_all,
     new_random,
     on_every_setup,
+    promptly,
     run_copies,
     run_threads,
     scaled,
@@ -56,7 +57,7 @@ def test_compute_if_absent_calls_once_however_many_ask(setup: Setup) -> None:
         results = []
         for number in range(KEYS):
 
-            def make(key: Any, number: int = number) -> object:
+            def make(key: Any) -> object:
                 assert key == setup.key(number)
                 calls.append(number)
                 give_way()
@@ -90,7 +91,7 @@ def test_compute_if_absent_is_tried_again_after_a_failure(setup: Setup) -> None:
         for number in range(0, KEYS, 4):
             while True:
                 try:
-                    assert m.compute_if_absent(setup.key(number), lambda _, n=number: make(n)) == f"value {number}"
+                    assert m.compute_if_absent(setup.key(number), lambda _: make(number)) == f"value {number}"
                     break
                 except CallbackError:
                     failed += 1
@@ -137,7 +138,7 @@ def test_callbacks_of_a_key_exclude_each_other(setup: Setup) -> None:
             number = choose.randrange(keys)
             outcome = choose.choice(["new", "new", "new", "raise"])
 
-            def change(old: Any, number: int = number, outcome: str = outcome) -> Any:
+            def change(old: Any) -> Any:
                 running[number] += 1
                 assert running[number] == 1, "two callbacks of one key at a time"
                 if choose.random() < 0.1:
@@ -153,7 +154,7 @@ def test_callbacks_of_a_key_exclude_each_other(setup: Setup) -> None:
                 if way == 0:
                     m.compute(key, change)
                 elif way == 1:
-                    m.merge(key, 1, lambda old, _, change=change: change(old))
+                    m.merge(key, 1, lambda old, _: change(old))
                 elif m.compute_if_present(key, change) is MISSING:
                     continue
             except CallbackError:
@@ -210,7 +211,7 @@ def test_compute_turns_keys_on_and_off(setup: Setup) -> None:
 
         for step in range(OPERATIONS):
             number = (step + thread) % keys
-            m.compute(setup.key(number), lambda old, number=number: toggle(old, number))
+            m.compute(setup.key(number), lambda old: toggle(old, number))
         return seen_absent
 
     balance: Counter[int] = Counter()
@@ -247,13 +248,14 @@ def test_a_callback_that_raises_changes_nothing(setup: Setup) -> None:
 
     def body(thread: int) -> None:
         for _ in range(OPERATIONS // 4):
-            for failing in (
+            attempts: list[Callable[[], Any]] = [
                 lambda: m.compute(setup.key(0), fail),
                 lambda: m.compute_if_present(setup.key(0), fail),
                 lambda: m.merge(setup.key(0), 1, fail),
                 lambda: m.compute(setup.key(1), fail),
                 lambda: m.compute_if_absent(setup.key(1), fail),
-            ):
+            ]
+            for failing in attempts:
                 if thread == 0:
                     m.add(setup.key(0))
                     assert setup.key(1) not in m
@@ -273,7 +275,7 @@ def test_clear_counts_as_coming_after_the_computation(setup: Setup) -> None:
         with Held(m, setup.key(key_number), "new") as held:
             assert held.old == old
             m[setup.key(2)] = "other"
-            m.clear()
+            promptly(m.clear)
             assert len(m) == 0
             assert setup.key(key_number) not in m
         assert held.result == "new"
@@ -293,7 +295,7 @@ def test_writers_of_a_reserved_key_wait(setup: Setup, present: bool) -> None:
         done = threading.Event()
         results: list[Any] = []
 
-        def waiter(m: AnyMap = m, operation: Any = operation, done: Any = done, results: Any = results) -> None:
+        def waiter() -> None:
             try:
                 results.append(operation(m, setup.key(0)))
             finally:
@@ -302,7 +304,7 @@ def test_writers_of_a_reserved_key_wait(setup: Setup, present: bool) -> None:
         thread = threading.Thread(target=waiter, daemon=True)
         with Held(m, setup.key(0), 10):
             thread.start()
-            wait_until(lambda m=m, done=done: m.stats()["waiting"] == 1 or done.is_set())  # type: ignore[misc]
+            wait_until(lambda: m.stats()["waiting"] == 1 or done.is_set())
             assert not done.is_set(), f"{name} did not wait"
             assert m.stats()["reserved"] == 1
             assert m.get(setup.key(0)) == (1 if present else None)
@@ -319,7 +321,7 @@ def test_others_pass_a_reserved_key(setup: Setup, present: bool) -> None:
         if present:
             m[setup.key(0)] = 1
         with Held(m, setup.key(0), 10):
-            assert operation(m, setup.key(0)) == result, name
+            assert promptly(lambda: operation(m, setup.key(0))) == result, name
         assert assert_settled(m) == {setup.key(0): 10}, name
 
 
@@ -412,9 +414,9 @@ def test_a_ring_of_waiting_threads_is_broken_in_one_of_them(setup: Setup, length
         m.update((setup.key(number), 0) for number in range(0, length, 2))
         all_inside = threading.Barrier(length)
 
-        def body(thread: int, m: AnyMap = m, inside: threading.Barrier = all_inside) -> str:
+        def body(thread: int) -> str:
             def outer(old: Any) -> Any:
-                inside.wait()
+                all_inside.wait()
                 m.compute(setup.key((thread + 1) % length), plus_one)
                 return 100 if old is MISSING else old + 100
 
@@ -492,8 +494,8 @@ def test_nesting_in_any_order_conserves_the_total(setup: Setup) -> None:
     seed = new_random().randrange(1 << 32)
 
     def transfer(source: int, target: int) -> None:
-        def take(old: int) -> int:
-            m.compute(setup.key(target), lambda there: there + 1)
+        def take(old: Any) -> Any:
+            m.compute(setup.key(target), plus_one)
             return old - 1
 
         m.compute(setup.key(source), take)

@@ -20,6 +20,7 @@ from concurrency import (
     run_threads,
     scaled,
 )
+from reservations import plus_one
 
 from shardmap import MISSING
 
@@ -38,7 +39,7 @@ def test_insert_has_one_winner_a_key(setup: Setup) -> None:
     for _ in range(ROUNDS):
         m = setup.new()
 
-        def body(thread: int, m: AnyMap = m) -> list[int]:
+        def body(thread: int) -> list[int]:
             return [number for number in range(KEYS) if m.insert(setup.key(number), (thread, number))]
 
         won = run_copies(body)
@@ -52,7 +53,7 @@ def test_setdefault_gives_all_the_same_object(setup: Setup) -> None:
     for _ in range(ROUNDS):
         m = setup.new()
 
-        def body(_: int, m: AnyMap = m) -> list[object]:
+        def body(_: int) -> list[object]:
             return [m.setdefault(setup.key(number), object()) for number in range(KEYS)]
 
         results = run_copies(body)
@@ -225,7 +226,7 @@ def test_popitem_takes_what_others_put_in(setup: Setup) -> None:
         return []
 
     def consume() -> list[Any]:
-        taken = []
+        taken: list[int] = []
         while True:
             last_round = not any(still_producing)
             try:
@@ -251,9 +252,9 @@ def test_swap_conserves_tokens(setup: Setup) -> None:
     m.update((setup.key(number), f"slot {number}") for number in range(slots))
     seed = new_random().randrange(1 << 32)
 
-    def body(thread: int) -> str:
+    def body(thread: int) -> Any:
         choose = random.Random(seed + thread)
-        hand = f"hand {thread}"
+        hand: Any = f"hand {thread}"
         for _ in range(scaled(1000)):
             hand = m.swap(setup.key(choose.randrange(slots)), hand)
         return hand
@@ -340,7 +341,7 @@ def test_replace_conserves_presence(setup: Setup) -> None:
                 elif value % 5 == 3:
                     assert m.compare_and_set(key, value - 1, value)
                 else:
-                    assert m.compute(key, lambda old: old + 1) == value
+                    assert m.compute(key, plus_one) == value
 
     def read() -> None:
         for number in range(keys):

@@ -157,7 +157,8 @@ def test_totals_only_rise_for_a_reader(setup: Setup) -> None:
     seen = [0]
 
     def read() -> None:
-        for value in (m[key], m.get(key), m.get_many([key])[0], m.snapshot()[key]):
+        values: list[Any] = [m[key], m.get(key), m.get_many([key])[0], m.snapshot()[key]]
+        for value in values:
             assert value >= seen[0], "an older total after a newer one"
             seen[0] = value
 

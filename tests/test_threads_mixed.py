@@ -241,7 +241,7 @@ def test_what_is_displaced_is_released_once(setup: Setup) -> None:
                 elif way == 1:
                     m.swap(key, Noisy(number))
                 elif way == 2:
-                    m.compute(key, lambda _, number=number: Noisy(number))
+                    m.compute(key, lambda _: Noisy(number))
                 elif way == 3:
                     m.set_many([(key, Noisy(number))])
                 elif way == 4:

@@ -200,6 +200,24 @@ def test_construct_and_update_from(new: NewMap, impl: Implementation, source: st
     assert entries_of(m) == {impl.key(0): impl.value(77), impl.key(1000): impl.value(1000)} | dict(pairs)
 
 
+def test_sources_are_only_iterated(new: NewMap, impl: Implementation) -> None:
+    """Neither compared nor asked for their truth: some containers answer that with an exception, as arrays do."""
+
+    class Touchy(list[Any]):
+        def __eq__(self, other: object) -> bool:
+            raise AssertionError("compared")
+
+        def __bool__(self) -> bool:
+            raise AssertionError("asked for its truth")
+
+        __ne__ = __eq__
+        __hash__ = None  # type: ignore[assignment]
+
+    m = new(Touchy(impl.pairs(3)))
+    m.update(Touchy(impl.pairs(4)))
+    assert entries_of(m) == dict(impl.pairs(4))
+
+
 def test_update_from_the_same_kind_of_map(new: NewMap, impl: Implementation) -> None:
     m = new(impl.pairs(5))
     m.update(new([(impl.key(3), impl.value(33)), (impl.key(9), impl.value(9))]))

@@ -8,7 +8,7 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
-from implementations import Implementation, SubMap
+from implementations import Implementation, SlottedDict, SlottedMap, StatefulDict, StatefulMap, SubMap
 
 pytestmark = pytest.mark.needs("copying")
 NewMap = Callable[..., Any]
@@ -125,6 +125,26 @@ def test_attributes_of_a_subclass_survive_pickling(protocol: int) -> None:
     assert deep.more is deep
     for each in (m, made, deep):
         del each.more
+
+
+@pytest.mark.parametrize("cls", [SlottedDict, SlottedMap])
+@pytest.mark.parametrize("protocol", PROTOCOLS[2:])
+def test_state_in_slots_survives_pickling(cls: Any, protocol: int) -> None:
+    m = cls({1: 2})
+    m.slot = "value"
+    for made in (pickle.loads(pickle.dumps(m, protocol)), copy.deepcopy(m)):
+        assert [type(made)] == [cls]
+        assert made == {1: 2}
+        assert made.slot == "value"
+
+
+@pytest.mark.parametrize("cls", [StatefulDict, StatefulMap])
+@pytest.mark.parametrize("protocol", PROTOCOLS[2:])
+def test_state_is_what_the_subclass_says(cls: Any, protocol: int) -> None:
+    m = cls({1: 2})
+    for made in (pickle.loads(pickle.dumps(m, protocol)), copy.deepcopy(m)):
+        assert made == {1: 2}
+        assert made.restored == {"kept": "by getstate"}
 
 
 def test_pickling_calls_init_of_no_subclass() -> None:
