@@ -29,6 +29,9 @@
 
 cimport cython
 
+# C variables: as module globals each use would look them up by name, which costs as much as a write to the map.
+cdef object operator_add, index, GenericAlias, DeadlockError, MISSING
+
 from operator import add as operator_add, index
 from types import GenericAlias
 
