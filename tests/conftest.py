@@ -31,6 +31,13 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
         metafunc.parametrize("impl", able, ids=str)
 
 
+@pytest.fixture(scope="module", autouse=True)
+def small_heap() -> None:
+    """Many tests run the collector; it need not walk the test suite and its reports each time."""
+    gc.collect()
+    gc.freeze()
+
+
 @pytest.fixture
 def new(impl: Implementation) -> Iterator[NewMap]:
     """``new(entries=())``: a map of the implementation under test, whose invariants are walked after the test."""
@@ -52,12 +59,6 @@ def check(one: Any) -> None:
         one._check()
     keys = list(one)
     assert len(one) == len(keys) == len(list(one.values())) == len(list(one.items()))
-
-
-def pytest_collection_finish() -> None:
-    """Many tests run the collector; it need not walk the test suite itself each time."""
-    gc.collect()
-    gc.freeze()
 
 
 def pytest_sessionfinish(session: pytest.Session) -> None:

@@ -33,17 +33,17 @@ def test_add(new: NewMap, impl: Implementation) -> None:
     "start", [0, 255, 256, 257, -6, 2**30 - 1, 2**30, 2**31 - 1, 2**62, 2**63 - 2, 2**63 - 1, 2**63, 2**64, 10**30,
               -(2**30), -(2**31), -(2**63), -(2**63) - 1, -(2**64), 0.5, 1e308, -0.0, True, False, 1j]
 )  # fmt: skip
-@pytest.mark.parametrize(
-    "delta", [1, -1, 0, 2**62, 2**63 - 1, -(2**63), 2**64, 10**20, 0.5, 1e308, True, Fraction(1, 3)]
-)
-def test_add_adds_as_python_does(new: NewMap, start: Any, delta: Any) -> None:
+def test_add_adds_as_python_does(new: NewMap, start: Any) -> None:
     """Where the core adds in C, it must not overflow, and types come out as from Python's own addition."""
-    m = new([("k", start)])
-    for expected in (start + delta, start + delta + delta, start + delta + delta + delta):
-        found = m.add("k", delta)
-        assert found == expected
-        assert type(found) is type(expected)
-        assert m["k"] is found or m["k"] == found
+    m = new()
+    deltas: list[Any] = [1, -1, 0, 2**62, 2**63 - 1, -(2**63), 2**64, 10**20, 0.5, 1e308, True, Fraction(1, 3)]
+    for delta in deltas:
+        m["k"] = start
+        for expected in (start + delta, start + delta + delta, start + delta + delta + delta):
+            found = m.add("k", delta)
+            assert found == expected
+            assert type(found) is type(expected)
+            assert m["k"] is found
 
 
 @pytest.mark.needs("objects")
