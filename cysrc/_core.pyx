@@ -19,6 +19,7 @@
 #     registry     all maps of the process, for fork
 #     probe        the search for one key, and how __eq__ is called without a lock
 #     reservation  keys that a callback computes: waiting, waking, deadlock
+#     lookaside    where a thread has found a key object before
 #     write        the steps of every writer
 #     mapping, conditional, compute, counting, bulk, iteration, wholemap     the operations
 #     capture      entries at one instant
@@ -53,6 +54,7 @@ include "stripes.pyx"
 include "registry.pyx"
 include "probe.pyx"
 include "reservation.pyx"
+include "lookaside.pyx"
 include "write.pyx"
 include "mapping.pyx"
 include "conditional.pyx"

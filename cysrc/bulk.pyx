@@ -46,7 +46,7 @@ cdef int fetch_batch(Map* map, list keys, Py_ssize_t first, Py_ssize_t n, list r
         prefetch_entries(probes, n)
     for i in range(n):
         value = NULL
-        if find_value(&probes[i], &value) == FOUND:
+        if find_value(NULL, &probes[i], &value) == FOUND:
             results.append(steal(value))
         else:
             results.append(default)

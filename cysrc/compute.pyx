@@ -110,8 +110,12 @@ cdef Reservation* reserve_or_drop(Probe* probe, int answer, PyObject* owned) exc
 cdef object compute_if_absent(Map* map, object key, object fn):
     cdef Probe probe
     cdef object present
+    cdef PyObject* value = recall_value(map, <PyObject*>key)
+    if value is not NULL:
+        return steal(value)
     probe_begin_write(&probe, map, <PyObject*>key)
     if locate_to_insert(&probe) == FOUND:
+        remember_found(map, &probe)
         present = own_value(&probe)
         probe_end(&probe)
         return present

@@ -293,6 +293,10 @@ cdef class CoreMap:
         """Raise :class:`AssertionError` if the structure breaks an invariant."""
         check(&self.map)
 
+    def _forget(self):
+        """For tests: every thread looks the keys of this map up by the table again, also those found before."""
+        restamp(&self.map)
+
     def _stress(self, slots=2, load=1, always_grow=True, /):
         """For tests: fill only *slots* slots of a bucket, grow above *load* entries a bucket, and move all the time."""
         if not 1 <= slots <= SLOTS or not 1 <= load <= SLOTS:

@@ -5,7 +5,48 @@ cdef inline bint is_number(PyObject* value) noexcept nogil:
     return is_int(value) or is_float(value)
 
 
+cdef PyObject* add_recalled(Map* map, Seen* seen, PyObject* key, PyObject* delta) except? NULL:
+    """The new value, if key and numbers are plain and nobody else came between; otherwise NULL, and nothing is done.
+    Releases the lock of what was recalled."""
+    cdef Seen found = seen[0]
+    cdef PyObject* old = value_of(found.entry)
+    cdef PyObject* total
+    if unlikely(not is_number(old) or not is_number(delta)):
+        unlock(&found.shard.lock)
+        return NULL
+    incref(old)
+    unlock(&found.shard.lock)
+    total = add_numbers(old, delta)
+    if unlikely(total is NULL):
+        decref(old)
+        return NULL
+    lock(&found.shard.lock)
+    # The same object, which we have kept alive: nobody wrote, or what was written is the same again.
+    if likely(is_current(&found, map) and found.entry.key == key and found.entry.word == <size_t>old):
+        found.entry.word = <size_t>total
+        incref(total)
+        unlock(&found.shard.lock)
+        decref(old)
+        decref(old)
+        return total
+    unlock(&found.shard.lock)
+    decref(old)
+    decref(total)
+    return NULL
+
+
 cdef inline object add(Map* map, PyObject* key, PyObject* delta):
+    """The new value."""
+    cdef Seen* seen = recall(map, key)
+    cdef PyObject* total
+    if likely(seen is not NULL):
+        total = add_recalled(map, seen, key, delta)
+        if likely(total is not NULL):
+            return steal(total)
+    return add_by_table(map, key, delta)
+
+
+cdef object add_by_table(Map* map, PyObject* key, PyObject* delta):
     """The new value. For plain numbers: read, add without the lock, and store if nothing has changed meanwhile, else
     again; somebody else's change is progress, so the threads together never stall. Other values are computed under a
     reservation, because their __add__ must run exactly once."""
@@ -23,6 +64,7 @@ cdef inline object add(Map* map, PyObject* key, PyObject* delta):
             probe_end(&probe)
             return steal(delta)
         old = value_of(probe.entry)
+        remember_found(map, &probe)
         if unlikely(not is_number(old) or not is_number(delta)):
             return add_reserved(&probe, old, delta)
         incref(old)
@@ -163,10 +205,6 @@ cdef int add_count(Map* map, PyObject* key, int64_t count) except -1:
     cdef object delta = count
     add(map, key, <PyObject*>delta)
     return 0
-
-
-cdef inline bint is_simple(PyObject* key) noexcept nogil:
-    return is_str(key) or is_int(key) or is_bytes(key)
 
 
 cdef inline int tally_add(Tally* tally, Map* map, PyObject* key) except -1:

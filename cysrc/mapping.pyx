@@ -1,12 +1,14 @@
 # What every mapping does, on one key. Python's slots and methods for these are in coremap.pyx.
 
-cdef inline int find_value(Probe* probe, PyObject** value) except -1:
-    """FOUND with a new reference in `value`, or ABSENT; ends the probe."""
+cdef inline int find_value(Map* map, Probe* probe, PyObject** value) except -1:
+    """FOUND with a new reference in `value`, or ABSENT; ends the probe. With a map, that remembers the place."""
     cdef int answer = locate(probe)
     if likely(answer == FOUND):
         value[0] = value_of(probe.entry)
         if likely(value[0] is not NULL):
             incref(value[0])
+            if map is not NULL:
+                remember_found(map, probe)
         else:
             answer = ABSENT
     unlock(&probe.shard.lock)
@@ -18,7 +20,7 @@ cdef int fetch_any(Map* map, PyObject* key, PyObject** value) except -1:
     cdef Probe probe
     if probe_begin(&probe, map, key) == ABSENT:
         return ABSENT
-    return find_value(&probe, value)
+    return find_value(map, &probe, value)
 
 
 cdef inline PyObject* fetch_str(Map* map, Stripes* stripes, PyObject* key, Py_hash_t hash, bint* doubt) noexcept nogil:
@@ -70,6 +72,7 @@ cdef inline int store(Map* map, PyObject* key, PyObject* value) except -1:
     probe_begin_write(&probe, map, key)
     if likely(locate_to_write(&probe) == FOUND):
         displaced = put_value(&probe, value)
+        remember_found(map, &probe)
     else:
         add_entry(&probe, value)
     unlock(&probe.shard.lock)
@@ -113,9 +116,13 @@ cdef object fetch_or_set(Map* map, object key, object default):
     cdef Probe probe
     cdef PyObject* value
     check_storable(<PyObject*>default)
+    value = recall_value(map, <PyObject*>key)
+    if value is not NULL:
+        return steal(value)
     probe_begin_write(&probe, map, <PyObject*>key)
     if locate_to_insert(&probe) == FOUND:
         value = value_of(probe.entry)
+        remember_found(map, &probe)
     else:
         value = <PyObject*>default
         add_entry(&probe, value)

@@ -21,6 +21,9 @@ cdef extern from "sm_platform.h" nogil:
     uint64_t multiply_fold "sm_multiply_fold"(uint64_t a, uint64_t b)
     uint32_t count_trailing_zeros "__builtin_ctz"(uint32_t bits)
     uint32_t count_bits "__builtin_popcount"(uint32_t bits)
+    uint64_t load_stamp "sm_load_relaxed"(uint64_t* address)
+    void store_stamp "sm_store_relaxed"(uint64_t* address, uint64_t value)
+    uint64_t next_number "sm_next"(uint64_t* counter)
     int64_t load_count "sm_load_relaxed"(int64_t* address)
     uint32_t load_cursor "sm_load_relaxed"(uint32_t* address)
     void store_cursor "sm_store_relaxed"(uint32_t* address, uint32_t value)
@@ -47,6 +50,7 @@ cdef extern from "sm_objects.h":
     int same_short_str "sm_same_short_str"(PyObject* a, PyObject* b) nogil
     bint same_str "sm_same_str"(PyObject* a, PyObject* b) nogil
     int same_simple "sm_same_simple"(PyObject* a, PyObject* b) nogil
+    PyObject* add_numbers "sm_add_numbers"(PyObject* a, PyObject* b)
     bint may_cycle "sm_may_cycle"(PyObject* thing) nogil
     object steal "sm_steal"(PyObject* owned)
 
@@ -98,7 +102,6 @@ cdef extern from "Python.h":
     bint is_bytes "PyBytes_CheckExact"(PyObject* thing) noexcept nogil
     bint is_float "PyFloat_CheckExact"(PyObject* thing) noexcept nogil
     int rich_compare_bool "PyObject_RichCompareBool"(PyObject* a, PyObject* b, int op) except -1
-    PyObject* add_numbers "PyNumber_Add"(PyObject* a, PyObject* b)
     unsigned long this_thread "PyThread_get_thread_ident"() noexcept nogil
     PyThread_type_lock PyThread_allocate_lock() noexcept nogil
     void PyThread_free_lock(PyThread_type_lock lock) noexcept nogil

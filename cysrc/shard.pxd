@@ -56,6 +56,7 @@ cdef struct Stripes:
 
 cdef struct Map:
     Stripes* stripes         # NULL until the first write
+    uint64_t stamp           # of the entries' places in memory, see restamp
     Mixer mixer
     uint64_t seed            # the user's, from which the mixer comes
     uint32_t shards          # 0 until configured

@@ -1,13 +1,15 @@
-# Shortcuts: [], []=, in and get() for a str that is found at once, ahead of the methods that Cython makes.
+# Shortcuts: [], []=, in and get() ahead of the methods that Cython makes, in three steps.
+#
+#   1. recall: a key object that this thread has found before (lookaside.pyx);
+#   2. look_up: another str, hashed already, by the table;
+#   3. the full method: other types of key, keys that a callback has reserved, errors.
 #
 # A lookup ends by changing the reference count of what it found: a store to an address that is known late. Processors
-# hold back the loads that follow such a store, and a function's way out is nothing but loads of saved registers: they
-# cost m[k] 3 of its 20 ns. So these functions call nothing on their way, need no stack frame, and leave everything that
-# is not the common case to the full method by a tail call: another type of key, no hash yet, a lock that is taken, a
-# long key, a key that is absent, reserved, or not in the first slot that looks like it.
+# hold back the loads that follow such a store, and a function's way out is nothing but loads of saved registers. So the
+# first step calls nothing on its way, needs no stack frame, and leaves the others to a tail call.
 #
-# They take the place of Cython's functions in the type's slots and in the slots' descriptors, from which a subclass
-# made in Python takes its own.
+# The functions take the place of Cython's in the type's slots and in the slots' descriptors, from which a subclass made
+# in Python takes its own.
 
 ctypedef PyObject* (*fastcall_keywords)(PyObject* self, PyObject** arguments, Py_ssize_t n, PyObject* names) noexcept
 
@@ -16,101 +18,36 @@ cdef objobjproc full_contains
 cdef objobjargproc full_assign
 cdef fastcall_keywords full_get
 
+# Called through pointers, so that the compiler does not bring their stack frames into the functions of the first step.
+cdef struct SecondStep:
+    PyObject* (*subscript)(PyObject* self, PyObject* key) noexcept
+    PyObject* (*get)(PyObject* self, PyObject** arguments, Py_ssize_t n) noexcept
+    int (*contains)(PyObject* self, PyObject* key) noexcept
+    int (*assign)(PyObject* self, PyObject* key, PyObject* value) noexcept
 
-cdef inline bint has_shortcut(Stripes* stripes, PyObject* key) noexcept nogil:
-    return is_str(key) and str_hash(key) != -1 and stripes is not NULL
+cdef SecondStep second
 
-
-cdef inline Entry* first_look(Shard* shard, uint64_t mixed) noexcept nogil:
-    """The entry of the first slot with the key's tag, or NULL."""
-    cdef Bucket* bucket = home(shard, mixed)
-    cdef uint32_t hits = match_tags(bucket, tag_of(mixed))
-    return entry_at(shard, bucket.refs[count_trailing_zeros(hits)]) if likely(hits) else NULL
-
-
-cdef inline bint is_settled(Entry* entry) noexcept nogil:
-    return not entry.word & MARKS
+cdef enum:
+    UNDECIDED = ASK_PYTHON
 
 
-cdef inline bint is_same_short(Entry* entry, PyObject* key) noexcept nogil:
-    return is_str(entry.key) and same_short_str(entry.key, key) == 1 and is_settled(entry)
-
-
-cdef inline PyObject* take_value(Shard* shard, Entry* entry) noexcept nogil:
-    """A new reference to the value of a settled entry; releases the lock."""
-    cdef PyObject* value = <PyObject*>entry.word
-    incref(value)
-    unlock(&shard.lock)
-    return value
-
-
-cdef PyObject* subscript(PyObject* self, PyObject* key) noexcept:
-    cdef Map* map = map_of(self)
+cdef inline int look_up(Map* map, PyObject* key, Shard** shard, Entry** entry) noexcept nogil:
+    """FOUND: a settled entry, its shard locked. ABSENT, or UNDECIDED: nothing is locked."""
     cdef Stripes* stripes = stripes_of(map)
-    cdef Shard* shard
-    cdef Entry* entry
+    cdef bint doubt = False
     cdef uint64_t mixed
-    if unlikely(not has_shortcut(stripes, key)):
-        return full_subscript(self, key)
+    if unlikely(not is_str(key) or str_hash(key) == -1 or stripes is NULL):
+        return UNDECIDED
     mixed = mix(&map.mixer, str_hash(key))
-    shard = pinned(shard_for(stripes, mixed))
-    if unlikely(not try_lock(&shard.lock)):
-        return full_subscript(self, key)
-    entry = first_look(shard, mixed)
-    if likely(entry is not NULL and entry.key == key and is_settled(entry)):
-        return take_value(shard, entry)
-    return rest.subscript(self, key, shard, entry)
-
-
-cdef PyObject* subscript_rest(PyObject* self, PyObject* key, Shard* shard, Entry* entry) noexcept:
-    if entry is not NULL and is_same_short(entry, key):
-        return take_value(shard, entry)
-    unlock(&shard.lock)
-    return full_subscript(self, key)
-
-
-cdef PyObject* get(PyObject* self, PyObject** arguments, Py_ssize_t n) noexcept:
-    cdef Map* map = map_of(self)
-    cdef Stripes* stripes = stripes_of(map)
-    cdef Shard* shard
-    cdef Entry* entry
-    cdef uint64_t mixed
-    if unlikely(n < 1 or n > 2 or not has_shortcut(stripes, arguments[0])):
-        return full_get(self, arguments, n, NULL)
-    mixed = mix(&map.mixer, str_hash(arguments[0]))
-    shard = pinned(shard_for(stripes, mixed))
-    if unlikely(not try_lock(&shard.lock)):
-        return full_get(self, arguments, n, NULL)
-    entry = first_look(shard, mixed)
-    if likely(entry is not NULL and entry.key == arguments[0] and is_settled(entry)):
-        return take_value(shard, entry)
-    return rest.get(self, arguments, n, shard, entry)
-
-
-cdef PyObject* get_rest(PyObject* self, PyObject** arguments, Py_ssize_t n, Shard* shard, Entry* entry) noexcept:
-    if entry is not NULL and is_same_short(entry, arguments[0]):
-        return take_value(shard, entry)
-    unlock(&shard.lock)
-    return full_get(self, arguments, n, NULL)
-
-
-cdef int contains_key(PyObject* self, PyObject* key) noexcept:
-    cdef Map* map = map_of(self)
-    cdef Stripes* stripes = stripes_of(map)
-    cdef Shard* shard
-    cdef Entry* entry
-    cdef uint64_t mixed
-    cdef bint found
-    if unlikely(not has_shortcut(stripes, key)):
-        return full_contains(self, key)
-    mixed = mix(&map.mixer, str_hash(key))
-    shard = pinned(shard_for(stripes, mixed))
-    if unlikely(not try_lock(&shard.lock)):
-        return full_contains(self, key)
-    entry = first_look(shard, mixed)
-    found = entry is not NULL and (is_settled(entry) if entry.key == key else is_same_short(entry, key))
-    unlock(&shard.lock)
-    return 1 if likely(found) else full_contains(self, key)
+    shard[0] = shard_for(stripes, mixed)
+    lock(&shard[0].lock)
+    entry[0] = find_str(shard[0], key, mixed, &doubt)
+    if likely(entry[0] is not NULL and is_settled(entry[0])):
+        if entry[0].key == key:
+            remember(map, shard[0], entry[0])
+        return FOUND
+    unlock(&shard[0].lock)
+    return UNDECIDED if doubt or entry[0] is not NULL else ABSENT
 
 
 cdef inline int overwrite(Shard* shard, Entry* entry, PyObject* value) noexcept:
@@ -123,38 +60,80 @@ cdef inline int overwrite(Shard* shard, Entry* entry, PyObject* value) noexcept:
     return 0
 
 
-cdef int assign(PyObject* self, PyObject* key, PyObject* value) noexcept:
-    cdef Map* map = map_of(self)
-    cdef Stripes* stripes = stripes_of(map)
+cdef PyObject* subscript(PyObject* self, PyObject* key) noexcept:
+    cdef PyObject* value = recall_value(map_of(self), key)
+    return value if likely(value is not NULL) else second.subscript(self, key)
+
+
+cdef PyObject* second_subscript(PyObject* self, PyObject* key) noexcept:
     cdef Shard* shard
     cdef Entry* entry
-    cdef uint64_t mixed
-    if unlikely(value is NULL or value == <PyObject*>MISSING or not has_shortcut(stripes, key)):
-        return full_assign(self, key, value)
-    mixed = mix(&map.mixer, str_hash(key))
-    shard = pinned(shard_for(stripes, mixed))
-    if unlikely(not try_lock(&shard.lock)):
-        return full_assign(self, key, value)
-    entry = first_look(shard, mixed)
-    if likely(entry is not NULL and entry.key == key and is_settled(entry)):
-        return overwrite(shard, entry, value)
-    return rest.assign(self, key, value, shard, entry)
+    if likely(look_up(map_of(self), key, &shard, &entry) == FOUND):
+        return take_value(shard, entry)
+    return full_subscript(self, key)
 
 
-cdef int assign_rest(PyObject* self, PyObject* key, PyObject* value, Shard* shard, Entry* entry) noexcept:
-    if entry is not NULL and is_same_short(entry, key):
+cdef PyObject* get(PyObject* self, PyObject** arguments, Py_ssize_t n) noexcept:
+    cdef PyObject* value
+    if likely(n == 1 or n == 2):
+        value = recall_value(map_of(self), arguments[0])
+        if likely(value is not NULL):
+            return value
+    return second.get(self, arguments, n)
+
+
+cdef PyObject* second_get(PyObject* self, PyObject** arguments, Py_ssize_t n) noexcept:
+    cdef Shard* shard
+    cdef Entry* entry
+    cdef int answer = look_up(map_of(self), arguments[0], &shard, &entry) if n == 1 or n == 2 else UNDECIDED
+    if likely(answer == FOUND):
+        return take_value(shard, entry)
+    if answer == UNDECIDED:
+        return full_get(self, arguments, n, NULL)
+    return new_reference(arguments[1] if n == 2 else <PyObject*>None)
+
+
+cdef inline PyObject* new_reference(PyObject* thing) noexcept nogil:
+    incref(thing)
+    return thing
+
+
+cdef int contains_key(PyObject* self, PyObject* key) noexcept:
+    cdef Seen* seen = recall(map_of(self), key)
+    if unlikely(seen is NULL):
+        return second.contains(self, key)
+    unlock(&seen.shard.lock)
+    return 1
+
+
+cdef int second_contains(PyObject* self, PyObject* key) noexcept:
+    cdef Shard* shard
+    cdef Entry* entry
+    cdef int answer = look_up(map_of(self), key, &shard, &entry)
+    if answer == UNDECIDED:
+        return full_contains(self, key)
+    if answer == FOUND:
+        unlock(&shard.lock)
+    return answer == FOUND
+
+
+cdef int assign(PyObject* self, PyObject* key, PyObject* value) noexcept:
+    cdef Seen* seen
+    if likely(value is not NULL and value != <PyObject*>MISSING):
+        seen = recall(map_of(self), key)
+        if likely(seen is not NULL):
+            return overwrite(seen.shard, seen.entry, value)
+    return second.assign(self, key, value)
+
+
+cdef int second_assign(PyObject* self, PyObject* key, PyObject* value) noexcept:
+    cdef Shard* shard
+    cdef Entry* entry
+    if unlikely(value is NULL or value == <PyObject*>MISSING):
+        return full_assign(self, key, value)
+    if look_up(map_of(self), key, &shard, &entry) == FOUND:
         return overwrite(shard, entry, value)
-    unlock(&shard.lock)
     return full_assign(self, key, value)
-
-
-# Called through pointers, so that the compiler does not bring their registers back into the functions above.
-cdef struct Rest:
-    PyObject* (*subscript)(PyObject* self, PyObject* key, Shard* shard, Entry* entry) noexcept
-    PyObject* (*get)(PyObject* self, PyObject** arguments, Py_ssize_t n, Shard* shard, Entry* entry) noexcept
-    int (*assign)(PyObject* self, PyObject* key, PyObject* value, Shard* shard, Entry* entry) noexcept
-
-cdef Rest rest
 
 
 # -- putting them in place ---------------------------------------------------------------------------------------------
@@ -172,9 +151,10 @@ cdef int take_shortcuts() except -1:
     global full_subscript, full_contains, full_assign, full_get, get_definition
     cdef PyTypeObject* type = <PyTypeObject*>CoreMap
     cdef object descriptor = CoreMap.__dict__["get"]
-    rest.subscript = subscript_rest
-    rest.get = get_rest
-    rest.assign = assign_rest
+    second.subscript = second_subscript
+    second.get = second_get
+    second.contains = second_contains
+    second.assign = second_assign
     full_subscript = type.tp_as_mapping.mp_subscript
     full_assign = type.tp_as_mapping.mp_ass_subscript
     full_contains = type.tp_as_sequence.sq_contains

@@ -12,6 +12,15 @@ cdef inline Stripes* stripes_of(Map* map) noexcept nogil:
     return load_stripes(&map.stripes)
 
 
+cdef uint64_t last_stamp = 0
+
+
+cdef void restamp(Map* map) noexcept nogil:
+    """Make what threads remember of the map's entries invalid (lookaside.pyx). Necessary before memory of entries is
+    freed, with the locks of their shards held."""
+    store_stamp(&map.stamp, next_number(&last_stamp))
+
+
 cdef size_t stripes_bytes(uint32_t shards) noexcept nogil:
     """Whole cache lines."""
     return (sizeof(Stripes) + <size_t>(shards - 1) * sizeof(Shard) + 63) & ~<size_t>63
@@ -51,6 +60,7 @@ cdef Stripes* make_stripes(Map* map) except? NULL:
             stripes.mask = map.shards - 1
             for i in range(map.shards):
                 shard_reset(map, &stripes.shard[i])
+            restamp(map)
             publish_stripes(&map.stripes, stripes)
     unlock(&map.create)
     return stripes
@@ -181,6 +191,7 @@ cdef int clear_all(Map* map) except -1:
     if remains is NULL:
         raise MemoryError
     lock_all(map)
+    restamp(map)
     for i in range(shards):
         shard_detach(map, &stripes.shard[i], &remains[i])
     unlock_all(map)

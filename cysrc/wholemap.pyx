@@ -150,6 +150,7 @@ cdef bint shrink_shard(Map* map, Shard* shard) noexcept nogil:
             return False
         follow_reservations(shard, &packed)
     shard_remains(shard, &remains)
+    restamp(map)
     shard.table = packed.table
     shard.old = NULL
     shard.mask = packed.mask

@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import contextlib
 import faulthandler
+import functools
 import itertools
 import os
 import random
@@ -108,9 +109,16 @@ def give_way() -> None:
     time.sleep(0)
 
 
-#: Every call makes a new, equal key object, as keys that come from input are.
+@functools.cache
+def one_str(number: int) -> str:
+    """The same object for the same number: of such keys a thread remembers where it found them."""
+    return f"one {number}"
+
+
+#: Every call makes a new, equal key object, as keys that come from input are; except for "one str".
 KEY_FAMILIES: dict[str, Callable[[int], Hashable]] = {
     "str": lambda number: f"key {number}",
+    "one str": one_str,
     "colliding": lambda number: Colliding(number, number // 8),
 }
 
@@ -127,11 +135,11 @@ class Setup:
         return VARIANTS[self.variant]()
 
     def key(self, number: int) -> Hashable:
-        """A new key object; equal numbers make equal keys."""
+        """A key object, a new one in most families; equal numbers make equal keys."""
         return KEY_FAMILIES[self.family](number)
 
     def keys(self, numbers: int | Iterable[int]) -> list[Hashable]:
-        """New key objects for ``range(numbers)``, or for the numbers given."""
+        """Key objects for ``range(numbers)``, or for the numbers given."""
         return [self.key(number) for number in (range(numbers) if isinstance(numbers, int) else numbers)]
 
     def __str__(self) -> str:
@@ -142,6 +150,7 @@ SETUPS = [
     Setup("default", "str"),
     Setup("default", "colliding"),
     Setup("stressed", "str"),
+    Setup("stressed", "one str"),
     Setup("stressed", "colliding"),
     Setup("stressed-one-shard", "str"),
 ]

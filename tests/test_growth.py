@@ -47,6 +47,7 @@ def all_ways_to_read(m: AnyMap, expected: dict[Any, Any]) -> None:
     assert dict(m.items()) == dict(zip(m, m.values(), strict=True)) == m.snapshot() == expected
     keys = list(expected)
     assert m.get_many(keys, MISSING) == list(expected.values())
+    m._forget()
     for key, value in expected.items():
         assert m[key] == m.get(key) == value
         assert key in m

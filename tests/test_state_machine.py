@@ -41,6 +41,7 @@ KEYS = st.one_of(
     st.sampled_from([-1.0, -0.0, 0.0, 1.0, 0.5, True, False, 1 + 0j, float(2**61)]),
     st.sampled_from([None, (), "", b""]),
     st.integers(0, 5).map("text {}".format),
+    st.sampled_from([f"text {n}" for n in range(6)]),
     st.integers(0, 5).map(lambda n: b"bytes %d" % n),
     st.integers(0, 3).map(lambda n: (n, float(n))),
     st.integers(0, 3).map(lambda n: (float(n), n)),
@@ -220,6 +221,11 @@ class MapMachine(RuleBasedStateMachine):
     def iterators_see_it(self) -> None:
         for iteration in self.iterations:
             iteration.observe(self.reference)
+
+    @rule()
+    def forget(self) -> None:
+        """What follows finds its keys by the table, not where this thread found them before."""
+        self.m._forget()
 
     # -- mapping ------------------------------------------------------------------------------------------------------
 

@@ -89,6 +89,14 @@ static int sm_same_simple(PyObject *a, PyObject *b) {
     return same;
 }
 
+/* a + b for exact int and float. Of one type, as nearly always, they need not be asked which of them knows how. */
+static inline PyObject *sm_add_numbers(PyObject *a, PyObject *b) {
+    if (sm_likely(Py_TYPE(a) == Py_TYPE(b))) {
+        return Py_TYPE(a)->tp_as_number->nb_add(a, b);
+    }
+    return PyNumber_Add(a, b);
+}
+
 /* Can the object be part of a reference cycle? Known from its type alone. */
 static inline int sm_may_cycle(PyObject *object) { return PyType_IS_GC(Py_TYPE(object)); }
 

@@ -36,11 +36,13 @@
 #define sm_store_release(address, value) __atomic_store_n(address, value, __ATOMIC_RELEASE)
 #define sm_load_relaxed(address) __atomic_load_n(address, __ATOMIC_RELAXED)
 #define sm_store_relaxed(address, value) __atomic_store_n(address, value, __ATOMIC_RELAXED)
+#define sm_next(counter) __atomic_add_fetch(counter, 1, __ATOMIC_RELAXED)
 #else
 #define sm_load_acquire(address) (*(address))
 #define sm_store_release(address, value) ((void)(*(address) = (value)))
 #define sm_load_relaxed(address) (*(address))
 #define sm_store_relaxed(address, value) ((void)(*(address) = (value)))
+#define sm_next(counter) (++*(counter))
 #endif
 
 /* High and low half of the 128-bit product, folded: one multiplication mixes all bits of `a` into all of the result

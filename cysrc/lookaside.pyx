@@ -1,0 +1,157 @@
+# Lookaside: where a thread has found a key object before.
+#
+# Programs look up the same key *objects* again and again: names in their code, attributes of long-lived objects, what
+# they took from the map itself. A lookup by the table is a chain of five loads and two multiplications, each waiting
+# for the one before; this is one multiplication and three loads:
+#
+#     seen[the top bits of (address of the key * odd constant)] = {key, entry, shard, stamp}
+#
+# It is a cache and holds no reference. A slot may be out of date in every way, so it is believed only if
+#
+#   1. its key is the address asked for;
+#   2. its stamp is the map's: the map is the one that was looked in, and no memory of its entries has been freed since.
+#      A stamp is never given out twice, so a map that died and another one at its address are different;
+#   3. with the shard's lock held, the stamp is still the same and the entry's key is that object. Entries never move
+#      while the stamp holds; a freed entry has no key; and an entry owns its key, so an object at its address is that
+#      object. Equal hashes and equality follow from identity, as for dict.
+#
+# in this order. Only keys whose hashing and comparing is C code are remembered: for others Python code has to run.
+#
+# GIL builds have one table for the process, guarded by the GIL. Free-threaded builds have one for each thread, which
+# nobody else reads or writes: readers share nothing but the shard's lock.
+
+cdef struct Seen:
+    PyObject* key        # not owned, perhaps long gone: only compared
+    Entry* entry
+    Shard* shard
+    uint64_t stamp
+
+cdef extern from *:
+    """
+    /* Two thousand keys: 64 KiB, which the second-level caches of today's processors hold several times. */
+    #define SM_SEEN_BITS 11
+    #define SM_SEEN_SIZE ((size_t)1 << SM_SEEN_BITS)
+    /* A slot's old key stays for so many misses on average: when two hot keys meet, one of them keeps its place. */
+    #define SM_SEEN_PATIENCE 16
+
+    #if SM_FREE_THREADED
+    #include <pthread.h>
+    /* A thread gets its table after so many keys that could have been in it: many threads live shorter. */
+    #define SM_SEEN_THRIFT 64
+    #define SM_THREAD_LOCAL static __thread __attribute__((tls_model("initial-exec")))
+
+    SM_THREAD_LOCAL void *sm_seen;
+    SM_THREAD_LOCAL uint32_t sm_seen_clock;
+    static pthread_key_t sm_seen_owner; /* its destructor frees the table of a thread that ends */
+
+    static void sm_seen_forget(void *table) {
+        sm_seen = NULL;
+        free(table);
+    }
+
+    static int sm_seen_init(void) { return pthread_key_create(&sm_seen_owner, sm_seen_forget); }
+    static inline int sm_seen_is_there(void) { return sm_seen != NULL; }
+
+    static void sm_seen_make(size_t bytes) {
+        if (sm_seen_clock < SM_SEEN_THRIFT) {
+            return;
+        }
+        void *table = calloc(1, bytes);
+        if (table != NULL && pthread_setspecific(sm_seen_owner, table) != 0) {
+            free(table);
+            table = NULL;
+        }
+        sm_seen = table;
+    }
+    #else
+    static char sm_seen[SM_SEEN_SIZE * 32] __attribute__((aligned(64)));
+    static uint32_t sm_seen_clock;
+
+    static int sm_seen_init(void) { return 0; }
+    static inline int sm_seen_is_there(void) { return 1; }
+    static void sm_seen_make(size_t bytes) { (void)bytes; }
+    #endif
+
+    /* Multiplicative hashing (Knuth, The Art of Computer Programming 3, 6.4): objects lie at regular distances, which
+     * the golden ratio spreads evenly. */
+    static inline size_t sm_seen_index(const void *key) {
+        return (size_t)(((uint64_t)(uintptr_t)key * SM_GOLDEN) >> (64 - SM_SEEN_BITS));
+    }
+    """
+    Seen* seen_table "(struct __pyx_t_8shardmap_5_core_Seen *)sm_seen"
+    uint32_t seen_clock "sm_seen_clock"
+    size_t SEEN_SIZE "SM_SEEN_SIZE"
+    uint32_t SEEN_PATIENCE "SM_SEEN_PATIENCE"
+    int seen_init "sm_seen_init"() noexcept nogil
+    bint seen_is_there "sm_seen_is_there"() noexcept nogil
+    void seen_make "sm_seen_make"(size_t bytes) noexcept nogil
+    size_t seen_index "sm_seen_index"(PyObject* key) noexcept nogil
+
+
+cdef inline bint is_settled(Entry* entry) noexcept nogil:
+    """Has a value, and no callback is computing another."""
+    return not entry.word & MARKS
+
+
+cdef inline bint is_current(Seen* seen, Map* map) noexcept nogil:
+    return seen.stamp == load_stamp(&map.stamp)
+
+
+cdef inline Seen* recall(Map* map, PyObject* key) noexcept nogil:
+    """Where this thread found the key: its shard is locked now, its entry settled. Else NULL, and nothing is locked."""
+    cdef Seen* seen
+    if unlikely(not seen_is_there()):
+        return NULL
+    seen = seen_table + seen_index(key)
+    if unlikely(seen.key != key or not is_current(seen, map) or not try_lock(&seen.shard.lock)):
+        return NULL
+    if likely((not SM_FREE_THREADED or is_current(seen, map)) and seen.entry.key == key and is_settled(seen.entry)):
+        return seen
+    unlock(&seen.shard.lock)
+    return NULL
+
+
+cdef inline PyObject* take_value(Shard* shard, Entry* entry) noexcept nogil:
+    """A new reference to the value of a settled entry; releases the lock."""
+    cdef PyObject* value = <PyObject*>entry.word
+    incref(value)
+    unlock(&shard.lock)
+    return value
+
+
+cdef inline PyObject* recall_value(Map* map, PyObject* key) noexcept nogil:
+    """A new reference to the value, or NULL if the key is not recalled."""
+    cdef Seen* seen = recall(map, key)
+    return take_value(seen.shard, seen.entry) if likely(seen is not NULL) else NULL
+
+
+cdef inline bint is_simple(PyObject* key) noexcept nogil:
+    """Hashing and comparing it runs no Python code, so nobody can tell if that is left out."""
+    return is_str(key) or is_int(key) or is_bytes(key)
+
+
+cdef inline void remember_found(Map* map, Probe* probe) noexcept nogil:
+    """After a locate that has FOUND the key; its shard is still locked."""
+    if probe.entry.key == probe.key and is_simple(probe.key):
+        remember(map, probe.shard, probe.entry)
+
+
+cdef inline void remember(Map* map, Shard* shard, Entry* entry) noexcept nogil:
+    """The entry was found, with its very key object, which is simple; its shard is still locked."""
+    global seen_clock
+    cdef Seen* seen
+    seen_clock += 1
+    if unlikely(not seen_is_there()):
+        seen_make(SEEN_SIZE * sizeof(Seen))
+        if not seen_is_there():
+            return
+    seen = seen_table + seen_index(entry.key)
+    if seen.key is NULL or seen_clock % SEEN_PATIENCE == 0:
+        seen.key = entry.key
+        seen.entry = entry
+        seen.shard = shard
+        seen.stamp = load_stamp(&map.stamp)
+
+
+if seen_init() != 0:
+    raise MemoryError("no thread-specific key is left for shardmap")
