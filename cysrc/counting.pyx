@@ -54,10 +54,10 @@ cdef object add_by_table(Map* map, PyObject* key, PyObject* delta):
     cdef PyObject* old
     cdef PyObject* total
     cdef uint64_t version
+    check_storable(delta)
     probe_begin_write(&probe, map, key)
     while True:
         if locate_to_write(&probe) == ABSENT:
-            check_storable_or_unlock(&probe, delta)
             add_entry(&probe, delta)
             incref(delta)
             unlock(&probe.shard.lock)
@@ -99,14 +99,6 @@ cdef int give_up_sum(Probe* probe, PyObject* old) except -1:
     decref(old)
     probe_forget(probe)
     return -1
-
-
-cdef int check_storable_or_unlock(Probe* probe, PyObject* value) except -1:
-    if value == <PyObject*>MISSING:
-        unlock(&probe.shard.lock)
-        probe_forget(probe)
-        check_storable(value)
-    return 0
 
 
 cdef object add_reserved(Probe* probe, PyObject* old, PyObject* delta):

@@ -20,6 +20,7 @@ cdef class MapIterator:
     cdef uint32_t step
     cdef list keys             # of the shard being yielded
     cdef list values
+    cdef list more             # pairs of such lists, captured while another thread brought in the present ones
     cdef Py_ssize_t index
     cdef Py_ssize_t length
 
@@ -49,6 +50,7 @@ cdef MapIterator new_iterator(CoreMap owner, int what, uint32_t start, uint32_t 
     cdef MapIterator made = MapIterator.__new__(MapIterator)
     made.owner = owner
     made.what = what
+    made.more = []
     made.shard = start
     made.step = step
     return made
@@ -65,14 +67,18 @@ cdef inline object iterator_take(MapIterator self):
 
 
 cdef bint iterator_refill(MapIterator self) except -1:
-    """Capture the next shard that has entries; False at the end."""
+    """The lists of the next shard that has entries are at hand, or a step nearer; False at the end."""
     cdef Stripes* stripes
     cdef Shard* shard
     cdef Captured captured
-    cdef CoreMap _owner
-    if self.owner is None:
+    # Waiting for a stripe, or making lists, lets other threads and finalizers use this iterator: up, perhaps.
+    cdef CoreMap owner = self.owner
+    if self.more:
+        iterator_turn(self, self.more.pop())
+        return True
+    if owner is None:
         return False
-    stripes = stripes_of(&self.owner.map)
+    stripes = stripes_of(&owner.map)
     while stripes is not NULL and self.shard < stripes.shards:
         shard = &stripes.shard[self.shard]
         self.shard += self.step
@@ -80,12 +86,13 @@ cdef bint iterator_refill(MapIterator self) except -1:
             continue
         capture_shard(shard, &captured)
         if captured.length:
-            iterator_turn(self, captured_lists(&captured))
+            self.more.append(captured_lists(&captured))
             return True
         captured_free(&captured)
-    iterator_turn(self, (None, None))
-    _owner, self.owner = self.owner, None
-    return False
+    self.owner = None
+    if self.index == self.length:
+        iterator_turn(self, (None, None))
+    return self.index != self.length or len(self.more) != 0
 
 
 cdef int iterator_turn(MapIterator self, tuple lists) except -1:

@@ -8,14 +8,15 @@
 #
 # It is a cache and holds no reference. A slot may be out of date in every way, so it is believed only if
 #
-#   1. its key is the address asked for;
+#   1. its key is the address asked for, where an object now is whose hashing and comparing is C code: for others Python
+#      code has to run;
 #   2. its stamp is the map's: the map is the one that was looked in, and no memory of its entries has been freed since.
 #      A stamp is never given out twice, so a map that died and another one at its address are different;
 #   3. with the shard's lock held, the stamp is still the same and the entry's key is that object. Entries never move
 #      while the stamp holds; a freed entry has no key; and an entry owns its key, so an object at its address is that
 #      object. Equal hashes and equality follow from identity, as for dict.
 #
-# in this order. Only keys whose hashing and comparing is C code are remembered: for others Python code has to run.
+# in this order.
 #
 # GIL builds have one table for the process, guarded by the GIL. Free-threaded builds have one for each thread, which
 # nobody else reads or writes: readers share nothing but the shard's lock.
@@ -30,62 +31,77 @@ cdef extern from *:
     """
     /* Two thousand keys: 64 KiB, which the second-level caches of today's processors hold several times. */
     #define SM_SEEN_BITS 11
-    #define SM_SEEN_SIZE ((size_t)1 << SM_SEEN_BITS)
+    #define SM_SEEN_SLOT 32 /* bytes: half a cache line */
+    #define SM_SEEN_BYTES ((size_t)SM_SEEN_SLOT << SM_SEEN_BITS)
     /* A slot's old key stays for so many misses on average: when two hot keys meet, one of them keeps its place. */
     #define SM_SEEN_PATIENCE 16
 
     #if SM_FREE_THREADED
+
     #include <pthread.h>
     /* A thread gets its table after so many keys that could have been in it: many threads live shorter. */
     #define SM_SEEN_THRIFT 64
-    #define SM_THREAD_LOCAL static __thread __attribute__((tls_model("initial-exec")))
 
-    SM_THREAD_LOCAL void *sm_seen;
+    /* Two words at a fixed distance from the thread pointer, where the dynamic linker has room for them in a library
+     * that is loaded late: glibc keeps some, musl does not. */
+    #ifdef __GLIBC__
+    #define SM_THREAD_LOCAL static __thread __attribute__((tls_model("initial-exec")))
+    #else
+    #define SM_THREAD_LOCAL static __thread
+    #endif
+    SM_THREAD_LOCAL char *sm_seen;
     SM_THREAD_LOCAL uint32_t sm_seen_clock;
     static pthread_key_t sm_seen_owner; /* its destructor frees the table of a thread that ends */
 
-    static void sm_seen_forget(void *table) {
+    static void sm_seen_drop(void *table) {
         sm_seen = NULL;
-        free(table);
+        sm_lines_free(table, SM_SEEN_BYTES);
     }
 
-    static int sm_seen_init(void) { return pthread_key_create(&sm_seen_owner, sm_seen_forget); }
-    static inline int sm_seen_is_there(void) { return sm_seen != NULL; }
+    static int sm_seen_init(void) { return pthread_key_create(&sm_seen_owner, sm_seen_drop); }
 
-    static void sm_seen_make(size_t bytes) {
+    static void sm_seen_make(void) {
         if (sm_seen_clock < SM_SEEN_THRIFT) {
             return;
         }
-        void *table = calloc(1, bytes);
+        char *table = sm_lines_new(SM_SEEN_BYTES);
         if (table != NULL && pthread_setspecific(sm_seen_owner, table) != 0) {
-            free(table);
+            sm_lines_free(table, SM_SEEN_BYTES);
             table = NULL;
         }
         sm_seen = table;
     }
+
+    static inline int sm_seen_is_there(void) { return sm_seen != NULL; }
+
     #else
-    static char sm_seen[SM_SEEN_SIZE * 32] __attribute__((aligned(64)));
+
+    static char sm_seen[SM_SEEN_BYTES] __attribute__((aligned(64)));
     static uint32_t sm_seen_clock;
 
     static int sm_seen_init(void) { return 0; }
+    static void sm_seen_make(void) {}
     static inline int sm_seen_is_there(void) { return 1; }
-    static void sm_seen_make(size_t bytes) { (void)bytes; }
+
     #endif
 
     /* Multiplicative hashing (Knuth, The Art of Computer Programming 3, 6.4): objects lie at regular distances, which
-     * the golden ratio spreads evenly. */
-    static inline size_t sm_seen_index(const void *key) {
-        return (size_t)(((uint64_t)(uintptr_t)key * SM_GOLDEN) >> (64 - SM_SEEN_BITS));
+     * the golden ratio spreads evenly. The table has to be there. */
+    static inline void *sm_seen_slot(const void *key) {
+        size_t index = (size_t)(((uint64_t)(uintptr_t)key * SM_GOLDEN) >> (64 - SM_SEEN_BITS));
+        return sm_seen + index * SM_SEEN_SLOT;
     }
+
+    static inline int sm_seen_gives_way(void) { return sm_seen_clock % SM_SEEN_PATIENCE == 0; }
+    static inline void sm_seen_tick(void) { sm_seen_clock++; }
     """
-    Seen* seen_table "(struct __pyx_t_8shardmap_5_core_Seen *)sm_seen"
-    uint32_t seen_clock "sm_seen_clock"
-    size_t SEEN_SIZE "SM_SEEN_SIZE"
-    uint32_t SEEN_PATIENCE "SM_SEEN_PATIENCE"
+    size_t SEEN_SLOT "SM_SEEN_SLOT"
     int seen_init "sm_seen_init"() noexcept nogil
+    void seen_make "sm_seen_make"() noexcept nogil
     bint seen_is_there "sm_seen_is_there"() noexcept nogil
-    void seen_make "sm_seen_make"(size_t bytes) noexcept nogil
-    size_t seen_index "sm_seen_index"(PyObject* key) noexcept nogil
+    void* seen_slot "sm_seen_slot"(PyObject* key) noexcept nogil
+    void seen_tick "sm_seen_tick"() noexcept nogil
+    bint seen_gives_way "sm_seen_gives_way"() noexcept nogil
 
 
 cdef inline bint is_settled(Entry* entry) noexcept nogil:
@@ -97,13 +113,18 @@ cdef inline bint is_current(Seen* seen, Map* map) noexcept nogil:
     return seen.stamp == load_stamp(&map.stamp)
 
 
+cdef inline bint is_simple(PyObject* key) noexcept nogil:
+    """Hashing and comparing it runs no Python code, so nobody can tell if that is left out."""
+    return is_str(key) or is_int(key) or is_bytes(key)
+
+
 cdef inline Seen* recall(Map* map, PyObject* key) noexcept nogil:
     """Where this thread found the key: its shard is locked now, its entry settled. Else NULL, and nothing is locked."""
     cdef Seen* seen
     if unlikely(not seen_is_there()):
         return NULL
-    seen = seen_table + seen_index(key)
-    if unlikely(seen.key != key or not is_current(seen, map) or not try_lock(&seen.shard.lock)):
+    seen = <Seen*>seen_slot(key)
+    if unlikely(seen.key != key or not is_current(seen, map) or not is_simple(key) or not try_lock(&seen.shard.lock)):
         return NULL
     if likely((not SM_FREE_THREADED or is_current(seen, map)) and seen.entry.key == key and is_settled(seen.entry)):
         return seen
@@ -125,11 +146,6 @@ cdef inline PyObject* recall_value(Map* map, PyObject* key) noexcept nogil:
     return take_value(seen.shard, seen.entry) if likely(seen is not NULL) else NULL
 
 
-cdef inline bint is_simple(PyObject* key) noexcept nogil:
-    """Hashing and comparing it runs no Python code, so nobody can tell if that is left out."""
-    return is_str(key) or is_int(key) or is_bytes(key)
-
-
 cdef inline void remember_found(Map* map, Probe* probe) noexcept nogil:
     """After a locate that has FOUND the key; its shard is still locked."""
     if probe.entry.key == probe.key and is_simple(probe.key):
@@ -138,20 +154,19 @@ cdef inline void remember_found(Map* map, Probe* probe) noexcept nogil:
 
 cdef inline void remember(Map* map, Shard* shard, Entry* entry) noexcept nogil:
     """The entry was found, with its very key object, which is simple; its shard is still locked."""
-    global seen_clock
     cdef Seen* seen
-    seen_clock += 1
+    seen_tick()
     if unlikely(not seen_is_there()):
-        seen_make(SEEN_SIZE * sizeof(Seen))
+        seen_make()
         if not seen_is_there():
             return
-    seen = seen_table + seen_index(entry.key)
-    if seen.key is NULL or seen_clock % SEEN_PATIENCE == 0:
+    seen = <Seen*>seen_slot(entry.key)
+    if seen.key is NULL or seen_gives_way():
         seen.key = entry.key
         seen.entry = entry
         seen.shard = shard
         seen.stamp = load_stamp(&map.stamp)
 
 
-if seen_init() != 0:
-    raise MemoryError("no thread-specific key is left for shardmap")
+if sizeof(Seen) > SEEN_SLOT or seen_init() != 0:
+    raise MemoryError("no room for what threads of shardmap remember")

@@ -58,8 +58,11 @@ cdef inline int contains(Map* map, PyObject* key) except -1:
     if probe_begin(&probe, map, key) == ABSENT:
         return ABSENT
     answer = locate(&probe)
-    if answer == FOUND and value_of(probe.entry) is NULL:
-        answer = ABSENT
+    if answer == FOUND:
+        if value_of(probe.entry) is NULL:
+            answer = ABSENT
+        else:
+            remember_found(map, &probe)
     unlock(&probe.shard.lock)
     probe_end(&probe)
     return answer

@@ -9,15 +9,12 @@ from libc.stdint cimport int64_t, uint8_t, uint16_t, uint32_t, uint64_t
 from libc.stdlib cimport calloc, free, malloc, realloc
 from libc.string cimport memcpy, memset
 
-cdef struct Shard
-
 cdef extern from "sm_platform.h" nogil:
     bint SM_FREE_THREADED
     void SM_ASSERT(bint condition)
     bint likely "sm_likely"(bint condition)
     bint unlikely "sm_unlikely"(bint condition)
     void prefetch "sm_prefetch"(const void* address)
-    Shard* pinned "sm_pinned"(Shard* shard)
     uint64_t multiply_fold "sm_multiply_fold"(uint64_t a, uint64_t b)
     uint32_t count_trailing_zeros "__builtin_ctz"(uint32_t bits)
     uint32_t count_bits "__builtin_popcount"(uint32_t bits)
@@ -47,7 +44,6 @@ cdef extern from "sm_objects.h":
         ASK_PYTHON "SM_ASK_PYTHON"
     Py_hash_t hash_of "sm_hash"(PyObject* key) except -1
     Py_hash_t str_hash "sm_str_hash"(PyObject* key) nogil
-    int same_short_str "sm_same_short_str"(PyObject* a, PyObject* b) nogil
     bint same_str "sm_same_str"(PyObject* a, PyObject* b) nogil
     int same_simple "sm_same_simple"(PyObject* a, PyObject* b) nogil
     PyObject* add_numbers "sm_add_numbers"(PyObject* a, PyObject* b)

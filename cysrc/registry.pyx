@@ -60,11 +60,12 @@ cdef void map_after_fork(Map* map, unsigned long survivor) noexcept nogil:
 
 
 cdef void after_fork_in_child() noexcept nogil:
-    global all_maps_lock, waiting_graph_lock
+    global all_maps_lock, waiting_graph_lock, forks
     cdef Map* map
     all_maps_lock = 0
     waiting_graph_lock = 0
     set_waiting_graph(NULL)
+    forks += 1
     map = all_maps
     while map is not NULL:
         map_after_fork(map, this_thread())

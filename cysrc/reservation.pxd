@@ -8,9 +8,10 @@
 # Waiting. Each waiter brings a lock of Python's own and sleeps on it, detached from the interpreter, interruptible by
 # signals. Whoever ends the reservation wakes all waiters, and they start their operation anew.
 #
-# Deadlock. A thread waits for one reservation at a time, so "waits for the owner of" is a graph with at most one edge
-# out of each thread: before a thread sleeps, it follows the edges from the owner; if they lead back to itself, sleeping
-# would close a circle, and it raises DeadlockError instead. One graph for all maps, under one lock, because a circle
+# Deadlock. "Waits for the owner of" is a graph of threads: before a thread sleeps, it follows the edges from the owner;
+# if they lead back to itself, sleeping would close a circle, and it raises DeadlockError instead. A thread has one edge
+# out of it, and more only while a signal handler or a finalizer that interrupted its sleep waits too; it needs all of
+# them to end, so all are followed. One graph for all maps, under one lock, because a circle
 # may lead through several maps. An edge disappears when its waiter is woken, not when it gets to run: an edge to
 # somebody who has finished would report circles that are none.
 #

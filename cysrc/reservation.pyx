@@ -1,5 +1,6 @@
 cdef Waiter* waiting_graph = NULL
 cdef Lock waiting_graph_lock = 0
+cdef uint64_t forks = 0        # between the first process and this one; changed only in the child, which has one thread
 
 
 cdef Reservation* reservation_of(Shard* shard, uint32_t ref) noexcept nogil:
@@ -43,15 +44,14 @@ cdef void graph_remove(Waiter* waiter) noexcept nogil:
 
 cdef bint leads_to(unsigned long thread, unsigned long target) noexcept nogil:
     """Does `thread` wait, directly or through others, for `target`? Ends: the graph has no circle before this one."""
-    cdef Waiter* each
-    while thread != target:
-        each = waiting_graph
-        while each is not NULL and each.thread != thread:
-            each = each.graph_next
-        if each is NULL:
-            return False
-        thread = each.owner
-    return True
+    cdef Waiter* each = waiting_graph
+    if thread == target:
+        return True
+    while each is not NULL:
+        if each.thread == thread and leads_to(each.owner, target):
+            return True
+        each = each.graph_next
+    return False
 
 
 # -- waiting and waking ------------------------------------------------------------------------------------------------
@@ -104,11 +104,14 @@ cdef enum:
     SIGNAL_CHECK = 100000
 
 
-cdef int sleep_on(PyThread_type_lock bell) except -1:
-    """Until the bell is released; -1 if a signal handler raised. Signals are handled in the main thread alone."""
+cdef int sleep_on(PyThread_type_lock bell, uint64_t born) except -1:
+    """Until the bell is released, or this is the child of a fork by a signal handler, where nobody is left to ring it.
+    -1 if a handler raised. Signals are handled in the main thread alone."""
     cdef PyLockStatus status = PY_LOCK_INTR
     while status != PY_LOCK_ACQUIRED:
         PyErr_CheckSignals()
+        if born != forks:
+            return 0
         with nogil:
             status = PyThread_acquire_lock_timed(bell, SIGNAL_CHECK, 1)
     return 0
@@ -117,6 +120,7 @@ cdef int sleep_on(PyThread_type_lock bell) except -1:
 cdef int wait_for(Shard* shard, Reservation* reservation) except -1:
     """Take the stripe lock held, return without it: 0 when the reservation has ended, else -1."""
     cdef Waiter waiter
+    cdef uint64_t born = forks
     waiter.thread = this_thread()
     waiter.owner = reservation.owner
     waiter.bell = PyThread_allocate_lock()
@@ -133,14 +137,15 @@ cdef int wait_for(Shard* shard, Reservation* reservation) except -1:
             "for a key that this thread is computing")
     unlock(&shard.lock)
     try:
-        sleep_on(waiter.bell)
+        sleep_on(waiter.bell, born)
     finally:
         lock(&shard.lock)
-        if waiter.waits:
-            # Still linked, so the reservation still exists.
+        if waiter.waits and born == forks:
+            # Still linked, so the reservation still exists. In the child of a fork all waiters have been unlinked.
             withdraw(reservation, &waiter)
         unlock(&shard.lock)
-        # Held in either case: never rung, or rung and taken by the sleeper.
+        # It may have been rung after a handler raised: only a lock that is held may be released.
+        PyThread_acquire_lock(waiter.bell, NOWAIT_LOCK)
         PyThread_release_lock(waiter.bell)
         PyThread_free_lock(waiter.bell)
     return 0

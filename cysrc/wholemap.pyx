@@ -23,6 +23,8 @@ cdef int copy_into(Map* source, Map* target) except -1:
     capture_map(source, &captured, True)
     try:
         stripes = make_stripes(target)
+        if stripes is NULL:
+            raise MemoryError
         reserve_all(target, captured.length)
         for i in range(captured.length):
             mixed = mix(&target.mixer, captured.hashes[i])
@@ -51,36 +53,49 @@ cdef uint64_t entries_a_shard(uint64_t entries, uint32_t shards) noexcept nogil:
     return entries if shards == 1 else min(entries, mean + 6 * root)
 
 
-cdef void finish_moving(Shard* shard) noexcept nogil:
-    """Complete the move that is going on, without holding the lock for long. Takes and returns with the lock held."""
+cdef bint finish_moving(Shard* shard) noexcept nogil:
+    """Complete the move that is going on. The lock is held before and after, but given away now and then: anything may
+    have happened meanwhile. False: no memory, the writers will go on with it."""
     cdef int _step
     while shard.old is not NULL:
         for _step in range(RESERVE_STEP):
             if shard.old is not NULL and advance(shard) < 0:
-                return
+                return False
         unlock(&shard.lock)
         lock(&shard.lock)
+    return True
+
+
+cdef bint make_table(Shard* shard, uint32_t buckets) noexcept nogil:
+    """For an unused shard. False: no memory."""
+    cdef Bucket* table = <Bucket*>lines_new(<size_t>buckets * BUCKET_SIZE)
+    if table is NULL:
+        return False
+    shard.table = table
+    shard.mask = buckets - 1
+    shard.version += 1
+    set_limits(shard)
+    return True
 
 
 cdef bint reserve_shard(Shard* shard, uint64_t entries) noexcept nogil:
     """False when there is no memory."""
     cdef uint32_t buckets = buckets_for(entries, shard.load)
-    cdef Bucket* table
+    cdef bint grown = False
     cdef bint done = True
     lock(&shard.lock)
-    if is_unused(shard):
-        table = <Bucket*>lines_new(<size_t>buckets * BUCKET_SIZE)
-        done = table is not NULL
-        if done:
-            shard.table = table
-            shard.mask = buckets - 1
-            shard.version += 1
-            set_limits(shard)
-    else:
-        finish_moving(shard)
-        if shard.old is NULL and shard.mask + 1 < buckets:
-            done = begin_resize(shard, buckets) == 0
-            finish_moving(shard)
+    while done:
+        # Looked at anew each time: while a move was finished, the shard may have been cleared, shrunk, or grown.
+        if is_unused(shard):
+            done = make_table(shard, buckets)
+            break
+        if shard.old is not NULL:
+            if not finish_moving(shard):
+                break
+        elif grown or shard.mask + 1 >= buckets:
+            break
+        else:
+            done = grown = begin_resize(shard, buckets) == 0
     unlock(&shard.lock)
     return done
 
@@ -231,7 +246,7 @@ cdef Totals totals_of(Map* map) noexcept nogil:
     cdef uint32_t i
     memset(&totals, 0, sizeof(totals))
     if stripes is not NULL:
-        totals.least = stripes.shard[0].count
+        totals.least = load_count(&stripes.shard[0].count)
         totals.bytes = stripes_bytes(stripes.shards)
         for i in range(stripes.shards):
             shard_totals(&stripes.shard[i], &totals)

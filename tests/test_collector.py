@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import itertools
 import weakref
 from collections import Counter
 from collections.abc import Callable, Iterator
@@ -395,3 +396,33 @@ top.clear()
 print(len(top))
 """
     assert run_python_ok(code) == "0\n"
+
+
+def test_the_collector_uses_an_iterator_that_is_being_refilled() -> None:
+    """Making the lists of the next shard may run the collector, and that any code: no element is lost or comes twice."""
+    m: AnyMap = ShardMap({number: number for number in range(500)}, shards=16)
+    found: list[int] = []
+    inside = False
+    threshold = gc.get_threshold()
+
+    def take_one(phase: str, _: object) -> None:
+        nonlocal inside
+        if phase == "start" and not inside:
+            inside = True
+            found.extend(itertools.islice(iterator, 1))
+            inside = False
+
+    gc.callbacks.append(take_one)
+    try:
+        for allocations in range(1, 100):
+            found.clear()
+            iterator = iter(m)
+            gc.set_threshold(allocations, 1000, 1000)
+            for key in iterator:
+                found.append(key)
+                _garbage = [[]]
+            gc.set_threshold(*threshold)
+            assert sorted(found) == list(range(500))
+    finally:
+        gc.callbacks.remove(take_one)
+        gc.set_threshold(*threshold)

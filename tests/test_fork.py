@@ -39,6 +39,7 @@ from reservations import (
     Held,
     plus_one,
 )
+from support import run_python_ok
 
 from shardmap import DeadlockError, ShardMap
 
@@ -371,3 +372,61 @@ def test_multiprocessing_by_fork(variant: str) -> None:
 
     run_threads([fork], background=hammers(m, setup))
     assert_settled(m)
+
+
+FORK_IN_A_HANDLER = """
+import os, signal, sys, threading
+from concurrency import wait_until
+from reservations import Held
+from shardmap import ShardMap
+
+raises = sys.argv[1] == "raise"
+m = ShardMap({"key": 0})
+children = []
+
+class Left(Exception):
+    pass
+
+def handler(*_):
+    if children:
+        return
+    children.append(os.fork())
+    if children[0] == 0:
+        signal.alarm(30)
+    if raises:
+        raise Left
+
+signal.signal(signal.SIGUSR1, handler)
+
+def interrupt():
+    wait_until(lambda: m.stats()["waiting"] == 1)
+    while not children:
+        signal.pthread_kill(threading.main_thread().ident, signal.SIGUSR1)
+    held.release.set()
+
+held = Held(m, "key", 1)
+held.__enter__()
+threading.Thread(target=interrupt, daemon=True).start()
+try:
+    m["key"] = 2
+except Left:
+    pass
+if children[0] == 0:
+    assert m["key"] == (0 if raises else 2), m
+    m["key"] = 3
+    stats = m.stats()
+    assert m == {"key": 3} and (stats["reserved"], stats["waiting"]) == (0, 0)
+    m._check()
+    os._exit(0)
+_, status = os.waitpid(children[0], 0)
+assert status == 0, status
+held.__exit__()
+assert m["key"] == (1 if raises else 2), m
+m._check()
+"""
+
+
+@pytest.mark.parametrize("handler", ["raise", "return"])
+def test_fork_in_a_signal_handler_while_waiting_for_a_key(handler: str) -> None:
+    """In the child nobody is left who could wake the waiter: it goes on, and finds the key free."""
+    run_python_ok(FORK_IN_A_HANDLER, handler, options=("-W", "ignore::DeprecationWarning"))

@@ -15,6 +15,8 @@ import pytest
 from concurrency import AnyMap, Setup, assert_settled, give_way, join_all, on_every_setup, wait_until
 from reservations import WAITING_WHEN_ABSENT, WAITING_WHEN_PRESENT, Held, plus_one
 
+from shardmap import DeadlockError, ShardMap
+
 pytestmark = pytest.mark.skipif(not hasattr(signal, "pthread_kill"), reason="needs signals to threads")
 
 
@@ -194,3 +196,47 @@ def test_the_wait_of_another_thread_is_not_disturbed(handle: Callable[[Handler],
     join_all([waiting])
     assert results == [11]
     assert assert_settled(m) == {"key": 11}
+
+
+def test_a_handler_that_waits_for_another_key_does_not_hide_what_its_thread_waits_for(
+    handle: Callable[[Handler], None],
+) -> None:
+    """This thread computes "mine" and waits for "first"; its signal handler waits for "second". Whoever computes "first"
+    must not be allowed to wait for "mine"."""
+    m: AnyMap = ShardMap()
+    outcome: list[Any] = []
+    computing = threading.Event()
+
+    def first(_: object) -> str:
+        computing.set()
+        wait_until(lambda: m.stats()["waiting"] == 2)
+        try:
+            m["mine"] = "taken"
+        except DeadlockError as error:
+            outcome.append(error)
+        return "first"
+
+    thread = threading.Thread(target=lambda: m.compute("first", first), daemon=True)
+    with Held(m, "second", "second") as second:
+        handler = Handler(lambda: m.__setitem__("second", "set by the handler"), once=True)
+        handle(handler)
+
+        def interrupt() -> None:
+            wait_until(lambda: m.stats()["waiting"] == 1)
+            handler.send_until(lambda: m.stats()["waiting"] == 2 or bool(outcome))
+            wait_until(lambda: bool(outcome))
+            second.release.set()
+
+        interrupter = threading.Thread(target=interrupt, daemon=True)
+
+        def mine(_: object) -> str:
+            thread.start()
+            computing.wait()
+            interrupter.start()
+            m["first"] = "set by this thread"
+            return "mine"
+
+        assert m.compute("mine", mine) == "mine"
+        join_all([thread, interrupter])
+    assert isinstance(outcome[0], DeadlockError)
+    assert m == {"mine": "mine", "first": "set by this thread", "second": "set by the handler"}

@@ -28,6 +28,7 @@ def remembered(m: AnyMap, *keys: Hashable) -> None:
     for _ in range(OFTEN):
         for key in keys:
             assert key in m
+            m[key]
 
 
 def make_key(name: str = "key") -> str:
@@ -225,6 +226,38 @@ class Counted(str):
         return str.__hash__(self)
 
     __eq__ = str.__eq__
+
+
+class Hashed:
+    __slots__ = ("calls", "other")
+
+    def __init__(self) -> None:
+        self.calls = 0
+
+    def __hash__(self) -> int:
+        self.calls += 1
+        return 1
+
+
+def test_an_object_of_another_type_at_the_address_of_a_key() -> None:
+    """It may even be in the entry of that key, so that all three agree; its hash is Python code all the same."""
+    m: AnyMap = ShardMap(shards=1)
+    # Of a size whose freed memory goes to objects of other sizes too, by the page.
+    padding = bytes(29 if sys.version_info < (3, 12) else 109)
+    keys = [padding + number.to_bytes(3, "big") for number in range(50_000)]
+    addresses = set(map(id, keys))
+    for key in keys:
+        m[key] = 1
+        assert m[key] == 1
+        del m[key]
+    del key, keys
+    objects = [Hashed() for _ in range(50_000)]
+    for each in objects:
+        m[each] = each
+        assert m[each] is each
+        assert each.calls == 2
+        m.popitem()
+    assert addresses & set(map(id, objects)), "no address came again, so this has tested nothing"
 
 
 def test_hash_functions_in_python_are_always_called() -> None:

@@ -19,6 +19,8 @@ from concurrency import (
     scaled,
 )
 
+from shardmap import ShardMap
+
 PERMANENT = 120
 #: Numbers of the keys that come and go start here.
 PASSING = 10_000
@@ -236,3 +238,33 @@ def test_many_threads_iterate_at_once(setup: Setup) -> None:
 
     run_copies(body)
     assert len(assert_settled(m)) == PERMANENT
+
+
+def test_threads_share_an_iterator_while_the_map_is_held() -> None:
+    """Each element goes to one thread, also when some of them had to wait for the lock of the next shard."""
+    numbers = range(20_000)
+    m: AnyMap = ShardMap(zip(numbers, numbers, strict=True), shards=256)
+    for _ in range(scaled(20)):
+        shared = iter(m)
+        shares = run_copies(lambda _, shared=shared: list(shared), background=[m.snapshot])
+        assert_same_elements(itertools.chain.from_iterable(shares), numbers)
+
+
+def test_an_iterator_that_another_thread_has_ended() -> None:
+    """The iterator keeps the map only until its end; whoever still waits for a lock of that map then has to keep it."""
+    for _ in range(scaled(20)):
+        m: AnyMap = ShardMap(shards=65536)
+        last = next(key for key in itertools.count() if m.shard_of(key) == 65535)
+        m[last] = "value"
+        one = [m]
+        iterators = [iter(m)] * 2
+        del m
+
+        def hold(one: list[AnyMap] = one) -> None:
+            one.pop().snapshot()
+
+        def end(iterators: list[Iterator[int]] = iterators) -> list[int]:
+            return list(iterators.pop())
+
+        _, *shares = run_threads([hold, end, end])
+        assert sorted(itertools.chain.from_iterable(shares)) == [last]

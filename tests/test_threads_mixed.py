@@ -257,3 +257,19 @@ def test_what_is_displaced_is_released_once(setup: Setup) -> None:
     gc.collect()
     assert sum(assert_settled(released).values()) == made
     assert assert_settled(m) == {}
+
+
+@on_every_setup
+def test_reserve_against_clear_and_shrink(setup: Setup) -> None:
+    """While a reserve has given a stripe's lock away to let others pass, the shard may become unused."""
+    m = setup.new()
+
+    def body(thread: int) -> None:
+        for round_ in range(scaled(100)):
+            m.set_many((setup.key(number), round_) for number in range(thread, 200, THREADS))
+            m.reserve(200 * (round_ % 7))
+            if round_ % 5 == thread:
+                m.clear()
+
+    run_copies(body, background=[m.shrink])
+    assert_settled(m)

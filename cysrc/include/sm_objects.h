@@ -32,35 +32,6 @@ static inline int sm_same_str(PyObject *a, PyObject *b) {
     return memcmp(PyUnicode_DATA(a), PyUnicode_DATA(b), (size_t)length * (size_t)kind) == 0;
 }
 
-/* The same for short ones, without a call, so that the caller needs no stack frame. -1: not short. Two words cover the
- * characters; they overlap where those are not as many. */
-static inline int sm_same_short_str(PyObject *a, PyObject *b) {
-    size_t bytes = (size_t)PyUnicode_GET_LENGTH(a);
-    const char *x = (const char *)PyUnicode_DATA(a);
-    const char *y = (const char *)PyUnicode_DATA(b);
-    if (bytes != (size_t)PyUnicode_GET_LENGTH(b) || PyUnicode_KIND(a) != PyUnicode_KIND(b)) {
-        return 0;
-    }
-    bytes *= (size_t)PyUnicode_KIND(a);
-    if (bytes - 8 <= 8) {
-        uint64_t p, q, r, s;
-        memcpy(&p, x, 8);
-        memcpy(&q, y, 8);
-        memcpy(&r, x + bytes - 8, 8);
-        memcpy(&s, y + bytes - 8, 8);
-        return ((p ^ q) | (r ^ s)) == 0;
-    }
-    if (bytes - 4 < 4) {
-        uint32_t p, q, r, s;
-        memcpy(&p, x, 4);
-        memcpy(&q, y, 4);
-        memcpy(&r, x + bytes - 4, 4);
-        memcpy(&s, y + bytes - 4, 4);
-        return ((p ^ q) | (r ^ s)) == 0;
-    }
-    return bytes < 4 ? bytes == 0 || (x[0] == y[0] && x[bytes / 2] == y[bytes / 2] && x[bytes - 1] == y[bytes - 1]) : -1;
-}
-
 /* Types whose == is C code on immutable data; two of them of different type are never equal. */
 static inline int sm_is_simple(PyTypeObject *type) {
     return type == &PyUnicode_Type || type == &PyLong_Type || type == &PyBytes_Type;

@@ -52,10 +52,4 @@ static inline uint64_t sm_multiply_fold(uint64_t a, uint64_t b) {
     return (uint64_t)product ^ (uint64_t)(product >> 64);
 }
 
-/* The same pointer, computed once: the compiler may not compute parts of it again where it is used. */
-static inline void *sm_pinned(void *pointer) {
-    __asm__("" : "+r"(pointer));
-    return pointer;
-}
-
 #endif
