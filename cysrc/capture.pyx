@@ -3,21 +3,34 @@
 # Python objects may not be made under a lock. So references to keys and values are taken into plain arrays first, and
 # become Python lists or a dict after the lock is released.
 
+cdef enum:
+    # What to capture of each entry. Taking a reference to an object brings its memory into the cache: not for nothing.
+    KEYS = 1
+    VALUES = 2
+    ITEMS = KEYS | VALUES
+    HASHES = 4
+
 cdef struct Captured:
+    # Each is NULL unless asked for.
     PyObject** keys       # owned references
     PyObject** values     # owned references
-    Py_hash_t* hashes     # only where asked for
+    Py_hash_t* hashes
     Py_ssize_t length
 
 
-cdef bint captured_open(Captured* captured, int64_t room, bint with_hashes) noexcept nogil:
-    """False, with nothing to free, when there is no memory. Arrays of length 0 are not NULL."""
+cdef bint captured_open(Captured* captured, int64_t room, int what) noexcept nogil:
+    """False, with nothing to free, when there is no memory."""
+    # One more, since no bytes may be NULL.
     cdef size_t n = <size_t>room + 1
-    captured.length = 0
-    captured.keys = <PyObject**>malloc(n * sizeof(PyObject*))
-    captured.values = <PyObject**>malloc(n * sizeof(PyObject*))
-    captured.hashes = <Py_hash_t*>malloc(n * sizeof(Py_hash_t)) if with_hashes else NULL
-    if captured.keys is NULL or captured.values is NULL or (with_hashes and captured.hashes is NULL):
+    memset(captured, 0, sizeof(Captured))
+    if what & KEYS:
+        captured.keys = <PyObject**>malloc(n * sizeof(PyObject*))
+    if what & VALUES:
+        captured.values = <PyObject**>malloc(n * sizeof(PyObject*))
+    if what & HASHES:
+        captured.hashes = <Py_hash_t*>malloc(n * sizeof(Py_hash_t))
+    if ((what & KEYS and captured.keys is NULL) or (what & VALUES and captured.values is NULL)
+            or (what & HASHES and captured.hashes is NULL)):
         captured_free(captured)
         return False
     return True
@@ -31,10 +44,8 @@ cdef void captured_free(Captured* captured) noexcept nogil:
 
 
 cdef void captured_drop(Captured* captured) noexcept:
-    cdef Py_ssize_t i
-    for i in range(captured.length):
-        decref(captured.keys[i])
-        decref(captured.values[i])
+    drop_all(captured.keys, captured.length)
+    drop_all(captured.values, captured.length)
     captured_free(captured)
 
 
@@ -52,19 +63,21 @@ cdef void capture_more(Captured* captured, Shard* shard) noexcept nogil:
         value = value_of(entry)
         if value is NULL:
             continue
-        incref(entry.key)
-        incref(value)
-        captured.keys[n] = entry.key
-        captured.values[n] = value
+        if captured.keys is not NULL:
+            incref(entry.key)
+            captured.keys[n] = entry.key
+        if captured.values is not NULL:
+            incref(value)
+            captured.values[n] = value
         if captured.hashes is not NULL:
             captured.hashes[n] = entry.hash
         n += 1
     captured.length = n
 
 
-cdef int capture_shard(Shard* shard, Captured* captured) except -1:
+cdef int capture_shard(Shard* shard, Captured* captured, int what) except -1:
     lock(&shard.lock)
-    cdef bint opened = captured_open(captured, shard.count, False)
+    cdef bint opened = captured_open(captured, shard.count, what)
     if opened:
         capture_more(captured, shard)
     unlock(&shard.lock)
@@ -73,10 +86,10 @@ cdef int capture_shard(Shard* shard, Captured* captured) except -1:
     return 0
 
 
-cdef int capture_map(Map* map, Captured* captured, bint with_hashes) except -1:
+cdef int capture_map(Map* map, Captured* captured, int what) except -1:
     """All stripes are held meanwhile: one instant of the whole map."""
     cdef Stripes* stripes = lock_all(map)
-    cdef bint opened = captured_open(captured, total_count(map), with_hashes)
+    cdef bint opened = captured_open(captured, total_count(map), what)
     cdef uint32_t i
     if opened and stripes is not NULL:
         for i in range(stripes.shards):
@@ -88,9 +101,12 @@ cdef int capture_map(Map* map, Captured* captured, bint with_hashes) except -1:
 
 
 cdef list list_of(PyObject** owned, Py_ssize_t length):
-    """A list that takes over the references; they are not touched if this raises."""
-    cdef object items = PyList_New(length)
+    """A list that takes over the references, None for what was not captured; nothing is touched if this raises."""
+    cdef object items
     cdef Py_ssize_t i
+    if owned is NULL:
+        return None
+    items = PyList_New(length)
     for i in range(length):
         PyList_SET_ITEM(items, i, owned[i])
     return <list>items
@@ -98,8 +114,9 @@ cdef list list_of(PyObject** owned, Py_ssize_t length):
 
 cdef void drop_all(PyObject** owned, Py_ssize_t length) noexcept:
     cdef Py_ssize_t i
-    for i in range(length):
-        decref(owned[i])
+    if owned is not NULL:
+        for i in range(length):
+            decref(owned[i])
 
 
 cdef tuple captured_lists(Captured* captured):

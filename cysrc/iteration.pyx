@@ -1,11 +1,5 @@
 # Iteration: shard after shard, each captured at one instant, so that no key comes twice and none that stays is missed.
 
-cdef enum:
-    KEYS = 1
-    VALUES = 2
-    ITEMS = 3
-
-
 @cython.auto_pickle(False)
 cdef class MapIterator:
     """Keys, values or ``(key, value)`` pairs of a map, or of every *step*-th shard from *start* on.
@@ -15,7 +9,7 @@ cdef class MapIterator:
     """
 
     cdef CoreMap owner         # None once exhausted: an iterator that has ended stays ended
-    cdef int what
+    cdef int what              # KEYS, VALUES or ITEMS
     cdef uint32_t shard        # captured next
     cdef uint32_t step
     cdef list keys             # of the shard being yielded
@@ -84,7 +78,7 @@ cdef bint iterator_refill(MapIterator self) except -1:
         self.shard += self.step
         if load_count(&shard.count) == 0:
             continue
-        capture_shard(shard, &captured)
+        capture_shard(shard, &captured, self.what)
         if captured.length:
             self.more.append(captured_lists(&captured))
             return True
@@ -95,12 +89,16 @@ cdef bint iterator_refill(MapIterator self) except -1:
     return self.index != self.length or len(self.more) != 0
 
 
+cdef inline Py_ssize_t length_of(list elements) noexcept:
+    return len(elements) if elements is not None else 0
+
+
 cdef int iterator_turn(MapIterator self, tuple lists) except -1:
     """Yield from these lists now. The old ones are dropped last: that may run __del__, which may use this iterator."""
     _old_keys, _old_values = self.keys, self.values
     self.keys, self.values = lists
     self.index = 0
-    self.length = len(self.keys) if self.keys is not None else 0
+    self.length = length_of(self.keys if self.keys is not None else self.values)
     return 0
 
 

@@ -6,7 +6,7 @@ cdef dict snapshot(Map* map):
     cdef dict made = {}
     cdef list keys, values
     cdef Py_ssize_t i
-    capture_map(map, &captured, False)
+    capture_map(map, &captured, ITEMS)
     keys, values = captured_lists(&captured)
     for i in range(len(keys)):
         made[keys[i]] = values[i]
@@ -20,7 +20,7 @@ cdef int copy_into(Map* source, Map* target) except -1:
     cdef Shard* shard
     cdef uint64_t mixed
     cdef Py_ssize_t i
-    capture_map(source, &captured, True)
+    capture_map(source, &captured, ITEMS | HASHES)
     try:
         stripes = make_stripes(target)
         if stripes is NULL:

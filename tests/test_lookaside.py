@@ -457,4 +457,4 @@ def test_threads_that_end_give_their_tables_back() -> None:
     before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     run_threads(scaled(1000))
     grown = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before
-    assert grown < 20_000, f"{grown} KiB for threads that have ended, whose tables were 64 KiB each"
+    assert grown < 20_000, f"{grown} KiB for threads that have ended, whose tables were 128 KiB each"
