@@ -130,7 +130,7 @@ variant = rm -rf $(TREE) && mkdir -p $(TREE) && \
 	    | tar -xf - -C $(TREE) && \
 	(cd $(TREE) && SHARDMAP_BUILD=$(1) $(CURDIR)/$(2)/bin/python setup.py --quiet build_ext --inplace)
 # Tests that measure or limit the memory of the process, which a sanitizer makes its own use of.
-MEMORY_TESTS = --deselect tests/test_leaks.py \
+MEMORY_TESTS = --deselect tests/test_leaks.py --deselect tests/test_memory.py \
     --deselect tests/test_growth.py::test_running_out_of_memory_loses_nothing
 # $(call run_variant,NAME,ENVIRONMENT,SCALE,OPTIONS): test the variant on every interpreter there is.
 run_variant = set -e; for venv in $(VENVS); do \

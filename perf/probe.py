@@ -1,7 +1,7 @@
 """Does a peer's operation end at all? Asked in a fork, which has the same keys with the same hashes.
 
 cereggii 1.0.1's ``reduce_count`` goes round in circles for ever on GIL builds with some keys, by the luck of their
-hashes (and so of PYTHONHASHSEED), which would take the whole benchmark with it.
+hashes (and so of PYTHONHASHSEED) or addresses, which would take the whole benchmark with it.
 """
 
 from __future__ import annotations
