@@ -5,48 +5,37 @@ cdef inline bint is_number(PyObject* value) noexcept nogil:
     return is_int(value) or is_float(value)
 
 
-cdef PyObject* add_recalled(Map* map, Seen* seen, PyObject* key, PyObject* delta) except? NULL:
-    """The new value, if key and numbers are plain and nobody else came between; otherwise NULL, and nothing is done.
-    Releases the lock of what was recalled."""
-    cdef Seen found = seen[0]
-    cdef PyObject* old = value_of(found.entry)
+cdef inline bint are_small_numbers(PyObject* a, PyObject* b) noexcept nogil:
+    return (is_small_int(a) or is_float(a)) and (is_small_int(b) or is_float(b))
+
+
+cdef inline PyObject* add_recalled(Map* map, PyObject* key, PyObject* delta) noexcept:
+    """The new value, a new reference. NULL: not done, perhaps with an exception set.
+
+    Numbers are added under the lock, where otherwise no object is made: that of a number runs no Python code and never
+    gives the GIL away, and small ones take a few nanoseconds.
+    """
+    cdef Seen* seen = recall(map, key)
+    cdef PyObject* old
     cdef PyObject* total
-    if unlikely(not is_number(old) or not is_number(delta)):
-        unlock(&found.shard.lock)
+    if unlikely(seen is NULL):
         return NULL
-    incref(old)
-    unlock(&found.shard.lock)
+    old = <PyObject*>seen.entry.word
+    if unlikely(not are_small_numbers(old, delta)):
+        unlock(&seen.shard.lock)
+        return NULL
     total = add_numbers(old, delta)
     if unlikely(total is NULL):
-        decref(old)
+        unlock(&seen.shard.lock)
         return NULL
-    lock(&found.shard.lock)
-    # The same object, which we have kept alive: nobody wrote, or what was written is the same again.
-    if likely(is_current(&found, map) and found.entry.key == key and found.entry.word == <size_t>old):
-        found.entry.word = <size_t>total
-        incref(total)
-        unlock(&found.shard.lock)
-        decref(old)
-        decref(old)
-        return total
-    unlock(&found.shard.lock)
+    seen.entry.word = <size_t>total
+    incref(total)
+    unlock(&seen.shard.lock)
     decref(old)
-    decref(total)
-    return NULL
+    return total
 
 
-cdef inline object add(Map* map, PyObject* key, PyObject* delta):
-    """The new value."""
-    cdef Seen* seen = recall(map, key)
-    cdef PyObject* total
-    if likely(seen is not NULL):
-        total = add_recalled(map, seen, key, delta)
-        if likely(total is not NULL):
-            return steal(total)
-    return add_by_table(map, key, delta)
-
-
-cdef object add_by_table(Map* map, PyObject* key, PyObject* delta):
+cdef object add(Map* map, PyObject* key, PyObject* delta):
     """The new value. For plain numbers: read, add without the lock, and store if nothing has changed meanwhile, else
     again; somebody else's change is progress, so the threads together never stall. Other values are computed under a
     reservation, because their __add__ must run exactly once."""

@@ -46,6 +46,7 @@ cdef extern from "sm_objects.h":
     Py_hash_t str_hash "sm_str_hash"(PyObject* key) nogil
     bint same_str "sm_same_str"(PyObject* a, PyObject* b) nogil
     int same_simple "sm_same_simple"(PyObject* a, PyObject* b) nogil
+    bint is_small_int "sm_is_small_int"(PyObject* value) nogil
     PyObject* add_numbers "sm_add_numbers"(PyObject* a, PyObject* b)
     bint may_cycle "sm_may_cycle"(PyObject* thing) nogil
     object steal "sm_steal"(PyObject* owned)
@@ -79,6 +80,7 @@ cdef extern from "Python.h":
         PyMethodDef* d_method
     ctypedef struct PyWrapperDescrObject:
         void* d_wrapped
+    PyObject* PyLong_FromLong(long value)
     object PyDescr_NewMethod(PyTypeObject* type, PyMethodDef* method)
     ctypedef void* PyThread_type_lock
     ctypedef enum PyLockStatus:

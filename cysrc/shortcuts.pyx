@@ -1,4 +1,4 @@
-# Shortcuts: [], []=, in and get() ahead of the methods that Cython makes, in three steps.
+# Shortcuts: [], []=, in, get() and add() ahead of the methods that Cython makes, in three steps.
 #
 #   1. recall: a key object that this thread has found before (lookaside.pyx);
 #   2. look_up: another str, hashed already, by the table;
@@ -17,11 +17,15 @@ cdef binaryfunc full_subscript
 cdef objobjproc full_contains
 cdef objobjargproc full_assign
 cdef fastcall_keywords full_get
+cdef fastcall_keywords full_add
+
+cdef PyObject* ONE = PyLong_FromLong(1)
 
 # Called through pointers, so that the compiler does not bring their stack frames into the functions of the first step.
 cdef struct SecondStep:
     PyObject* (*subscript)(PyObject* self, PyObject* key) noexcept
     PyObject* (*get)(PyObject* self, PyObject** arguments, Py_ssize_t n) noexcept
+    PyObject* (*add)(PyObject* self, PyObject** arguments, Py_ssize_t n) noexcept
     int (*contains)(PyObject* self, PyObject* key) noexcept
     int (*assign)(PyObject* self, PyObject* key, PyObject* value) noexcept
 
@@ -93,6 +97,21 @@ cdef PyObject* second_get(PyObject* self, PyObject** arguments, Py_ssize_t n) no
     return new_reference(arguments[1] if n == 2 else <PyObject*>None)
 
 
+cdef PyObject* add_number(PyObject* self, PyObject** arguments, Py_ssize_t n) noexcept:
+    cdef PyObject* total
+    if likely(n == 1 or n == 2):
+        total = add_recalled(map_of(self), arguments[0], arguments[1] if n == 2 else ONE)
+        if likely(total is not NULL):
+            return total
+    return second.add(self, arguments, n)
+
+
+cdef PyObject* second_add(PyObject* self, PyObject** arguments, Py_ssize_t n) noexcept:
+    if PyErr_Occurred() is not NULL:
+        return NULL
+    return full_add(self, arguments, n, NULL)
+
+
 cdef inline PyObject* new_reference(PyObject* thing) noexcept nogil:
     incref(thing)
     return thing
@@ -139,6 +158,7 @@ cdef int second_assign(PyObject* self, PyObject* key, PyObject* value) noexcept:
 # -- putting them in place ---------------------------------------------------------------------------------------------
 
 cdef PyMethodDef get_definition
+cdef PyMethodDef add_definition
 
 
 cdef int replace_descriptor(str name, void* function) except -1:
@@ -147,12 +167,22 @@ cdef int replace_descriptor(str name, void* function) except -1:
     return 0
 
 
+cdef fastcall_keywords replace_method(str name, PyMethodDef* definition, void* function) except NULL:
+    """Make the definition of a method with this C function; the one that it had."""
+    cdef object descriptor = CoreMap.__dict__[name]
+    definition[0] = (<PyMethodDescrObject*><PyObject*>descriptor).d_method[0]
+    cdef void* former = definition.ml_meth
+    definition.ml_meth = function
+    definition.ml_flags = METH_FASTCALL
+    return <fastcall_keywords>former
+
+
 cdef int take_shortcuts() except -1:
-    global full_subscript, full_contains, full_assign, full_get, get_definition
+    global full_subscript, full_contains, full_assign, full_get, full_add
     cdef PyTypeObject* type = <PyTypeObject*>CoreMap
-    cdef object descriptor = CoreMap.__dict__["get"]
     second.subscript = second_subscript
     second.get = second_get
+    second.add = second_add
     second.contains = second_contains
     second.assign = second_assign
     full_subscript = type.tp_as_mapping.mp_subscript
@@ -166,10 +196,8 @@ cdef int take_shortcuts() except -1:
     replace_descriptor("__setitem__", <void*>assign)
     replace_descriptor("__delitem__", <void*>assign)
     replace_descriptor("__contains__", <void*>contains_key)
-    get_definition = (<PyMethodDescrObject*><PyObject*>descriptor).d_method[0]
-    full_get = <fastcall_keywords>get_definition.ml_meth
-    get_definition.ml_meth = <void*>get
-    get_definition.ml_flags = METH_FASTCALL
+    full_get = replace_method("get", &get_definition, <void*>get)
+    full_add = replace_method("add", &add_definition, <void*>add_number)
     return 0
 
 
@@ -189,4 +217,6 @@ def _adopt_methods(cls, /):
             method = (<PyMethodDescrObject*><PyObject*>descriptor).d_method
             if name == "get":
                 method = &get_definition
+            elif name == "add":
+                method = &add_definition
             setattr(cls, name, PyDescr_NewMethod(<PyTypeObject*>cls, method))

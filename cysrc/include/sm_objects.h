@@ -60,6 +60,15 @@ static int sm_same_simple(PyObject *a, PyObject *b) {
     return same;
 }
 
+/* An exact int; of at most a machine word where it will be added to under a lock that others may wait for. */
+static inline int sm_is_small_int(PyObject *value) {
+#if SM_FREE_THREADED
+    return PyLong_CheckExact(value) && PyUnstable_Long_IsCompact((PyLongObject *)value);
+#else
+    return PyLong_CheckExact(value);
+#endif
+}
+
 /* a + b for exact int and float. Of one type, as nearly always, they need not be asked which of them knows how. */
 static inline PyObject *sm_add_numbers(PyObject *a, PyObject *b) {
     if (sm_likely(Py_TYPE(a) == Py_TYPE(b))) {

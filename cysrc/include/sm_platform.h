@@ -1,7 +1,8 @@
 /* What the compiler and the interpreter build are, in the few words that Cython has no syntax for.
  *
- * SM_FREE_THREADED  1 on CPython builds without the GIL. On the others the GIL is the lock: a critical section of ours
- *                   runs no Python code, allocates no Python object and drops no reference, so nothing can come between.
+ * SM_FREE_THREADED  1 on CPython builds without the GIL. On the others the GIL is the lock: a critical section of
+ *                   ours runs no Python code, makes no Python object (but the number of add) and drops no reference,
+ *                   so nothing can come between.
  * SM_DEBUG          set by the debug build: SM_ASSERT checks.
  */
 #ifndef SHARDMAP_PLATFORM_H
