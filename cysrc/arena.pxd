@@ -11,7 +11,8 @@
 # first, so that churn at a constant size needs no memory.
 #
 # Conventions: an item is at least 16 bytes. While it is free its first 8 bytes are zero, which is how a walk over all
-# items (iteration, garbage collection) tells; the next 4 are the reference of the next free item.
+# items (iteration, garbage collection) tells; the next 4 are the reference of the next free item. Items of the last
+# chunk that were never handed out are undefined, and no walk gets there.
 # The caller holds the stripe lock. `size` is the item's size in bytes, always a constant.
 
 cdef enum:

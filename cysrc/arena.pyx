@@ -27,12 +27,15 @@ cdef int arena_add_chunk(Arena* arena, uint32_t size) noexcept nogil:
             return -1
         arena.chunks = directory
         arena.room = room
-    chunk = <char*>lines_new(chunk_bytes(arena.n_chunks, size))
+    chunk = <char*>lines_raw(chunk_bytes(arena.n_chunks, size))
     if chunk is NULL:
         return -1
     arena.chunks[arena.n_chunks] = chunk
-    # The first item of the first chunk has reference 0, which means "none".
-    arena.fill = 1 if arena.n_chunks == 0 else 0
+    arena.fill = 0
+    if arena.n_chunks == 0:
+        # The first item of the first chunk has reference 0, which means "none": it looks free to a walk, for ever.
+        memset(chunk, 0, size)
+        arena.fill = 1
     arena.n_chunks += 1
     return 0
 

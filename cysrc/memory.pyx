@@ -1,4 +1,4 @@
-# Native memory in whole cache lines, zeroed.
+# Native memory in whole cache lines.
 
 cdef extern from *:
     """
@@ -11,16 +11,18 @@ cdef extern from *:
      * */
     #define SM_MAP_FROM (128 * 1024)
 
-    static void *sm_lines_new(size_t bytes) {
+    static void *sm_lines_raw(size_t bytes) {
         void *lines = NULL;
         if (bytes >= SM_MAP_FROM) {
             lines = mmap(NULL, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
             return lines == MAP_FAILED ? NULL : lines;
         }
-        if (posix_memalign(&lines, SM_LINE, bytes) != 0) {
-            return NULL;
-        }
-        return memset(lines, 0, bytes);
+        return posix_memalign(&lines, SM_LINE, bytes) == 0 ? lines : NULL;
+    }
+
+    static void *sm_lines_new(size_t bytes) {
+        void *lines = sm_lines_raw(bytes);
+        return lines == NULL || bytes >= SM_MAP_FROM ? lines : memset(lines, 0, bytes);
     }
 
     static void sm_lines_free(void *lines, size_t bytes) {
@@ -31,6 +33,8 @@ cdef extern from *:
         }
     }
     """
-    # NULL when there is no memory; `bytes` is a multiple of 64.
+    # NULL when there is no memory; `bytes` is a multiple of 64. What `new` makes is zeroed; `raw` leaves it undefined,
+    # and does not touch pages that may never be used.
+    void* lines_raw "sm_lines_raw"(size_t bytes) noexcept nogil
     void* lines_new "sm_lines_new"(size_t bytes) noexcept nogil
     void lines_free "sm_lines_free"(void* lines, size_t bytes) noexcept nogil

@@ -80,10 +80,11 @@ cdef bint make_table(Shard* shard, uint32_t buckets) noexcept nogil:
 
 cdef bint reserve_shard(Shard* shard, uint64_t entries) noexcept nogil:
     """False when there is no memory."""
-    cdef uint32_t buckets = buckets_for(entries, shard.load)
+    cdef uint32_t buckets
     cdef bint grown = False
     cdef bint done = True
     lock(&shard.lock)
+    buckets = buckets_for(entries, shard.load)
     while done:
         # Looked at anew each time: while a move was finished, the shard may have been cleared, shrunk, or grown.
         if is_unused(shard):
