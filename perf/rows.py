@@ -148,7 +148,8 @@ def _atomic(operations: int) -> Iterator[Row]:
     )
     yield row(
         "merge(k, v, fn)",
-        {LOCKED: "with lock:\n    m[k] = plus(m[k], v)", SHARDMAP: "m.merge(k, v, plus)"},
+        # Of 0: values that grow without end would measure the addition of long integers.
+        {LOCKED: "with lock:\n    m[k] = plus(m[k], 0)", SHARDMAP: "m.merge(k, 0, plus)"},
     )
     yield row("setdefault(k, v), present", spelled("m.setdefault(k, v)", cereggii=""))
     yield row(
