@@ -17,6 +17,7 @@
 #     table        the bucket map of a shard: placing, growing, inserting, removing
 #     stripes      all shards of a map: making, locking, emptying
 #     registry     all maps of the process, for fork
+#     sharing      maps that several threads use
 #     probe        the search for one key, and how __eq__ is called without a lock
 #     reservation  keys that a callback computes: waiting, waking, deadlock
 #     lookaside    where a thread has found a key object before
@@ -52,6 +53,7 @@ include "probe.pxd"
 include "table.pyx"
 include "stripes.pyx"
 include "registry.pyx"
+include "sharing.pyx"
 include "probe.pyx"
 include "reservation.pyx"
 include "lookaside.pyx"

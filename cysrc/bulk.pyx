@@ -58,6 +58,7 @@ cdef list get_many(Map* map, object iterable, object default):
     cdef list results = []
     cdef Py_ssize_t n = len(keys), first = 0
     cdef object key
+    note_thread(map)
     if stripes_of(map) is NULL:
         for key in keys:
             hash_of(<PyObject*>key)

@@ -23,6 +23,8 @@ cdef class CoreMap:
         memset(&self.map, 0, sizeof(Map))
         self.map.slots = SLOTS
         self.map.load = DEFAULT_LOAD
+        self.map.object = <PyObject*>self
+        self.map.maker = this_thread()
         registry_add(&self.map)
 
     def __dealloc__(self):

@@ -22,6 +22,8 @@ cdef extern from "sm_platform.h" nogil:
     void store_stamp "sm_store_relaxed"(uint64_t* address, uint64_t value)
     uint64_t next_number "sm_next"(uint64_t* counter)
     int64_t load_count "sm_load_relaxed"(int64_t* address)
+    bint load_flag "sm_load_relaxed"(uint32_t* address)
+    void store_flag "sm_store_relaxed"(uint32_t* address, uint32_t value)
     uint32_t load_cursor "sm_load_relaxed"(uint32_t* address)
     void store_cursor "sm_store_relaxed"(uint32_t* address, uint32_t value)
     void store_count "sm_store_relaxed"(int64_t* address, int64_t value)

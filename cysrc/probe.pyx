@@ -16,6 +16,7 @@ cdef inline int probe_begin(Probe* probe, Map* map, PyObject* key) except -1:
     """For reading: FOUND (there is a shard to search) or ABSENT."""
     cdef Py_hash_t hash = hash_of(key)
     cdef Stripes* stripes = stripes_of(map)
+    note_thread(map)
     if unlikely(stripes is NULL):
         probe.shard = NULL
         probe.equal = NULL
@@ -29,6 +30,7 @@ cdef inline int probe_begin_write(Probe* probe, Map* map, PyObject* key) except 
     """For writing: the shards exist afterwards."""
     cdef Py_hash_t hash = hash_of(key)
     cdef Stripes* stripes = stripes_of(map)
+    note_thread(map)
     if unlikely(stripes is NULL):
         stripes = make_stripes(map)
         if stripes is NULL:

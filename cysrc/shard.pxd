@@ -65,5 +65,8 @@ cdef struct Map:
     uint8_t always_grow
     Lock create              # taken before any stripe: makes the stripes, and orders operations on the whole map
     uint32_t pop_cursor
+    PyObject* object         # the CoreMap that this is part of
+    unsigned long maker      # the thread that made it
+    uint32_t shared          # another one has used it: see sharing.pyx
     Map* previous            # in the registry of all maps
     Map* next

@@ -42,6 +42,7 @@ cdef inline int look_up(Map* map, PyObject* key, Shard** shard, Entry** entry) n
     cdef uint64_t mixed
     if unlikely(not is_str(key) or str_hash(key) == -1 or stripes is NULL):
         return UNDECIDED
+    note_thread(map)
     mixed = mix(&map.mixer, str_hash(key))
     shard[0] = shard_for(stripes, mixed)
     lock(&shard[0].lock)
