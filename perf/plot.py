@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
@@ -53,6 +54,13 @@ def bars(
     return _draw(draw, list(reversed(series)))
 
 
+def _decades(series: Mapping[str, Sequence[tuple[float, float]]]) -> list[dict[str, Any]]:
+    """Labels at the powers of ten, for y that are logarithms."""
+    heights = [y for points in series.values() for _, y in points]
+    exponents = range(math.floor(min(heights)), math.ceil(max(heights)) + 1)
+    return [{"value": exponent, "label": f"{10**exponent:,}"} for exponent in exponents]
+
+
 def lines(
     title: str,
     x_title: str,
@@ -63,7 +71,10 @@ def lines(
     logarithmic: bool = False,
     dots: bool = True,
 ) -> bytes | None:
-    """Lines through points; ``x_labels`` says what to write at which x."""
+    """Lines through points; ``x_labels`` says what to write at which x, ``logarithmic`` is about y."""
+    if logarithmic:
+        # The library's own logarithmic chart takes the logarithm of x, too.
+        series = {name: [(x, math.log10(y)) for x, y in points] for name, points in series.items()}
 
     def draw(pygal: Any, style: Any) -> Any:
         chart = pygal.XY(
@@ -71,7 +82,6 @@ def lines(
             title=title,
             x_title=x_title,
             y_title=y_title,
-            logarithmic=logarithmic,
             width=900,
             height=460,
             show_dots=dots,
@@ -81,6 +91,8 @@ def lines(
             **_PLAIN,
         )
         chart.x_labels = [{"value": value, "label": label} for value, label in x_labels]
+        if logarithmic:
+            chart.y_labels = _decades(series)
         for name, points in series.items():
             chart.add(name, list(points))
         return chart

@@ -9,7 +9,7 @@ from types import GenericAlias
 from typing import Any, Self, TypeVar, overload
 
 from _typeshed import SupportsKeysAndGetItem
-from typing_extensions import disjoint_base
+from typing_extensions import Buffer, disjoint_base
 
 from shardmap.sentinel import MissingType
 from shardmap.stats import Stats
@@ -21,7 +21,7 @@ _T = TypeVar("_T")
 # (Two overloads would say the same, but make mypy answer Any to a lambda.)
 _M = TypeVar("_M", bound=MissingType)
 
-def fnv1a_64(data: bytes, /) -> int: ...
+def fnv1a_64(data: Buffer, /) -> int: ...
 def _adopt_methods(cls: type[CoreMap[Any, Any]], /) -> None: ...
 
 @disjoint_base

@@ -162,6 +162,7 @@ def elsewhere(m: ShardMap[str, int]) -> None:
         case _:
             pass
     assert_type(fnv1a_64(b"a"), int)
+    assert_type(fnv1a_64(memoryview(bytearray(b"a"))), int)
 
 
 class Hits(ShardMap[str, int]):
