@@ -158,7 +158,7 @@ tsan: .venv-ft/.stamp-built  ## the thread tests under ThreadSanitizer, with PYT
 	@$(call variant,tsan,.venv-ft)
 	cd build/tsan/tree && env PYTHONPATH="$$PWD":$$(ls -d $(CURDIR)/.venv-ft/lib/python*/site-packages) SHARDMAP_TEST_SCALE=0.05 \
 	    TSAN_OPTIONS="halt_on_error=0 history_size=4 $(addprefix suppressions=,$(wildcard $(dir $(PYTHON_TSAN))../tsan-suppressions.txt))" \
-	    $(PYTHON_TSAN) -m pytest -s $(or $(ARGS),-k thread)
+	    $(PYTHON_TSAN) -m pytest -s $(or $(ARGS),-k 'thread and not fork')
 
 coverage: .venv/.stamp-built .venv/.stamp-group-coverage  ## which lines the tests run, the compiled core's among them
 	@$(call variant,trace,.venv)

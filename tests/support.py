@@ -23,7 +23,9 @@ def run_python(
     code: str, *arguments: str, env: dict[str, str] | None = None, options: tuple[str, ...] = ()
 ) -> subprocess.CompletedProcess[str]:
     """Run *code* in a new interpreter that imports the very package under test and the helpers of these tests."""
-    here = os.pathsep.join([str(Path(shardmap.__file__).parents[1]), str(Path(__file__).parent)])
+    here = os.pathsep.join(
+        [str(Path(shardmap.__file__).parents[1]), str(Path(__file__).parent), os.environ.get("PYTHONPATH", "")]
+    ).rstrip(os.pathsep)
     return subprocess.run(
         [sys.executable, "-X", "faulthandler", *options, "-c", code, *arguments],
         env={**os.environ, "PYTHONPATH": here, **(env or {})},
