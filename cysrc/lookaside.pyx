@@ -126,7 +126,10 @@ cdef inline Seen* recall(Map* map, PyObject* key) noexcept nogil:
     if unlikely(not seen_is_there()):
         return NULL
     seen = <Seen*>seen_slot(key)
-    if unlikely(seen.key != key or not is_current(seen, map) or not is_simple(key) or not try_lock(&seen.shard.lock)):
+    if unlikely(seen.key != key or not is_current(seen, map) or not is_simple(key)):
+        return NULL
+    race_window()
+    if unlikely(not try_lock(&seen.shard.lock)):
         return NULL
     if likely((not SM_FREE_THREADED or is_current(seen, map)) and seen.entry.key == key and is_settled(seen.entry)):
         return seen

@@ -31,6 +31,7 @@ cdef extern from "sm_platform.h" nogil:
 cdef extern from "sm_lock.h" nogil:
     ctypedef uint8_t Lock "sm_lock_t"
     void lock "sm_lock"(Lock* lock)
+    void race_window "sm_window"()
     bint try_lock "sm_try_lock"(Lock* lock)
     void unlock "sm_unlock"(Lock* lock)
 
