@@ -85,26 +85,24 @@ cdef inline object own_value(Probe* probe):
     return steal(value)
 
 
+cdef object compute_from(Probe* probe, int answer, PyObject* old, object fn, object second):
+    """Under the lock, after a locate: reserve the key and `run` the callback on its borrowed value or MISSING."""
+    cdef Reservation* reservation
+    incref(old)
+    try:
+        reservation = reserve(probe, answer)
+    except:
+        decref(old)
+        raise
+    return run(probe, reservation, fn, steal(old), second)
+
+
 cdef object compute(Map* map, object key, object fn):
     cdef Probe probe
-    cdef Reservation* reservation
-    cdef PyObject* old = <PyObject*>MISSING
     cdef int answer
     probe_begin_write(&probe, map, <PyObject*>key)
     answer = locate_to_write(&probe)
-    if answer == FOUND:
-        old = value_of(probe.entry)
-    incref(old)
-    reservation = reserve_or_drop(&probe, answer, old)
-    return run(&probe, reservation, fn, steal(old), MISSING)
-
-
-cdef Reservation* reserve_or_drop(Probe* probe, int answer, PyObject* owned) except NULL:
-    try:
-        return reserve(probe, answer)
-    except:
-        decref(owned)
-        raise
+    return compute_from(&probe, answer, value_of(probe.entry) if answer == FOUND else <PyObject*>MISSING, fn, MISSING)
 
 
 cdef object compute_if_absent(Map* map, object key, object fn):
@@ -124,24 +122,17 @@ cdef object compute_if_absent(Map* map, object key, object fn):
 
 cdef object compute_if_present(Map* map, object key, object fn):
     cdef Probe probe
-    cdef PyObject* old
-    cdef Reservation* reservation
     if probe_begin(&probe, map, <PyObject*>key) == ABSENT:
         return MISSING
     if locate_to_change(&probe) == ABSENT:
         unlock(&probe.shard.lock)
         probe_end(&probe)
         return MISSING
-    old = value_of(probe.entry)
-    incref(old)
-    reservation = reserve_or_drop(&probe, FOUND, old)
-    return run(&probe, reservation, fn, steal(old), MISSING)
+    return compute_from(&probe, FOUND, value_of(probe.entry), fn, MISSING)
 
 
 cdef object merge(Map* map, object key, object value, object fn):
     cdef Probe probe
-    cdef PyObject* old
-    cdef Reservation* reservation
     check_storable(<PyObject*>value)
     probe_begin_write(&probe, map, <PyObject*>key)
     if locate_to_write(&probe) == ABSENT:
@@ -149,7 +140,4 @@ cdef object merge(Map* map, object key, object value, object fn):
         unlock(&probe.shard.lock)
         probe_end(&probe)
         return value
-    old = value_of(probe.entry)
-    incref(old)
-    reservation = reserve_or_drop(&probe, FOUND, old)
-    return run(&probe, reservation, fn, steal(old), value)
+    return compute_from(&probe, FOUND, value_of(probe.entry), fn, value)

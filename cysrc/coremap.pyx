@@ -35,7 +35,7 @@ cdef class CoreMap:
 
     def __getitem__(self, key):
         cdef PyObject* value = NULL
-        if likely(fetch(&self.map, <PyObject*>key, &value) == FOUND):
+        if fetch(&self.map, <PyObject*>key, &value) == FOUND:
             return steal(value)
         return missing(self, key)
 
@@ -62,7 +62,7 @@ cdef class CoreMap:
         every operation that takes a key.
         """
         cdef PyObject* value = NULL
-        if likely(fetch(&self.map, <PyObject*>key, &value) == FOUND):
+        if fetch(&self.map, <PyObject*>key, &value) == FOUND:
             return steal(value)
         return default
 

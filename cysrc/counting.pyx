@@ -21,10 +21,7 @@ cdef inline PyObject* add_recalled(Map* map, PyObject* key, PyObject* delta) noe
     if unlikely(seen is NULL):
         return NULL
     old = <PyObject*>seen.entry.word
-    if unlikely(not are_small_numbers(old, delta)):
-        unlock(&seen.shard.lock)
-        return NULL
-    total = add_numbers(old, delta)
+    total = add_numbers(old, delta) if likely(are_small_numbers(old, delta)) else NULL
     if unlikely(total is NULL):
         unlock(&seen.shard.lock)
         return NULL
@@ -55,7 +52,7 @@ cdef object add(Map* map, PyObject* key, PyObject* delta):
         old = value_of(probe.entry)
         remember_found(map, &probe)
         if unlikely(not is_number(old) or not is_number(delta)):
-            return add_reserved(&probe, old, delta)
+            return compute_from(&probe, FOUND, old, operator_add, <object>delta)
         incref(old)
         version = probe.shard.version
         unlock(&probe.shard.lock)
@@ -88,13 +85,6 @@ cdef int give_up_sum(Probe* probe, PyObject* old) except -1:
     decref(old)
     probe_forget(probe)
     return -1
-
-
-cdef object add_reserved(Probe* probe, PyObject* old, PyObject* delta):
-    cdef Reservation* reservation
-    incref(old)
-    reservation = reserve_or_drop(probe, FOUND, old)
-    return run(probe, reservation, operator_add, steal(old), <object>delta)
 
 
 # -- count -------------------------------------------------------------------------------------------------------------

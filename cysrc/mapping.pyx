@@ -16,40 +16,13 @@ cdef inline int find_value(Map* map, Probe* probe, PyObject** value) except -1:
     return answer
 
 
-cdef int fetch_any(Map* map, PyObject* key, PyObject** value) except -1:
+cdef int fetch(Map* map, PyObject* key, PyObject** value) except -1:
+    """FOUND with a new reference in `value`, or ABSENT. (Most str keys have been found before it comes to this: see
+    shortcuts.pyx.)"""
     cdef Probe probe
     if probe_begin(&probe, map, key) == ABSENT:
         return ABSENT
     return find_value(map, &probe, value)
-
-
-cdef inline PyObject* fetch_str(Map* map, Stripes* stripes, PyObject* key, Py_hash_t hash, bint* doubt) noexcept nogil:
-    """The value of an exact str, a new reference; NULL if it is absent (with `doubt`: cannot be told here)."""
-    cdef uint64_t mixed = mix(&map.mixer, hash)
-    cdef Shard* shard = shard_for(stripes, mixed)
-    cdef Entry* entry
-    cdef PyObject* value = NULL
-    lock(&shard.lock)
-    entry = find_str(shard, key, mixed, doubt)
-    if likely(entry is not NULL):
-        value = value_of(entry)
-        if likely(value is not NULL):
-            incref(value)
-    unlock(&shard.lock)
-    return value
-
-
-cdef inline int fetch(Map* map, PyObject* key, PyObject** value) except -1:
-    """FOUND with a new reference in `value`, or ABSENT."""
-    cdef Stripes* stripes = stripes_of(map)
-    cdef bint doubt = False
-    if likely(is_str(key) and str_hash(key) != -1 and stripes is not NULL):
-        value[0] = fetch_str(map, stripes, key, str_hash(key), &doubt)
-        if likely(value[0] is not NULL):
-            return FOUND
-        if likely(not doubt):
-            return ABSENT
-    return fetch_any(map, key, value)
 
 
 cdef inline int contains(Map* map, PyObject* key) except -1:

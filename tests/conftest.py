@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
+from concurrency import VARIANTS
 from implementations import IMPLEMENTATIONS, Implementation
 
 NewMap = Callable[..., Any]
@@ -51,6 +52,17 @@ def new(impl: Implementation) -> Iterator[NewMap]:
     yield make
     for one in made:
         check(one)
+
+
+@pytest.fixture(params=["default", "one-shard", "stressed-one-shard"])
+def m(request: pytest.FixtureRequest) -> Iterator[Any]:
+    """An empty map; sound and without a reservation after the test."""
+    made: Any = VARIANTS[request.param]()
+    yield made
+    made._check()
+    stats = made.stats()
+    assert (stats["reserved"], stats["waiting"]) == (0, 0)
+    assert len(made) == len(list(made)) == stats["entries"]
 
 
 def check(one: Any) -> None:

@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator
 from typing import Any, TypeAlias
 
 import pytest
-from concurrency import scaled
+from concurrency import VARIANTS, scaled
 from hostile import Dying, Key
 from support import run_python_ok, settle
 
@@ -31,13 +31,7 @@ class NodeMap(ShardMap[Any, Any]):
     """A subclass with a ``__dict__``."""
 
 
-def stressed() -> AnyMap:
-    m: AnyMap = ShardMap(shards=1)
-    m._stress(1, 1, True)
-    return m
-
-
-@pytest.fixture(params=[ShardMap, stressed, NodeMap], ids=["default", "stressed", "subclass"])
+@pytest.fixture(params=[ShardMap, VARIANTS["stressed-one-shard"], NodeMap], ids=["default", "stressed", "subclass"])
 def make(request: pytest.FixtureRequest) -> Callable[[], AnyMap]:
     made: Callable[[], AnyMap] = request.param
     return made

@@ -5,11 +5,11 @@ from __future__ import annotations
 import itertools
 import random
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any, TypeAlias
 
 import pytest
-from concurrency import join_all, wait_until
+from concurrency import VARIANTS, join_all, wait_until
 from hostile import Key, Trouble
 from reference import OPERATIONS, Operation, outcome, outcome_of_plain
 
@@ -19,30 +19,6 @@ from shardmap import ShardMap
 AnyMap: TypeAlias = Any
 every_operation = pytest.mark.parametrize("operation", OPERATIONS.values(), ids=OPERATIONS.keys())
 HANG = 60
-
-
-def stressed() -> AnyMap:
-    m: AnyMap = ShardMap(shards=1)
-    m._stress(1, 1, True)
-    return m
-
-
-MAPS: dict[str, Callable[[], AnyMap]] = {
-    "default": ShardMap,
-    "one-shard": lambda: ShardMap(shards=1),
-    "stressed": stressed,
-}
-
-
-@pytest.fixture(params=MAPS)
-def m(request: pytest.FixtureRequest) -> Iterator[AnyMap]:
-    """An empty map; sound and without a reservation after the test."""
-    made = MAPS[request.param]()
-    yield made
-    made._check()
-    stats = made.stats()
-    assert (stats["reserved"], stats["waiting"]) == (0, 0)
-    assert len(made) == len(list(made)) == stats["entries"]
 
 
 class UnhappyError(Exception):
@@ -506,7 +482,7 @@ def test_thousands_of_colliding_keys_do_not_blow_up_the_table() -> None:
 
 
 def test_colliding_keys_under_constant_growth() -> None:
-    m = stressed()
+    m = VARIANTS["stressed-one-shard"]()
     control: dict[Any, int] = {}
     rng = random.Random(4)
     for step in range(3000):

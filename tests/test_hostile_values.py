@@ -17,30 +17,6 @@ from shardmap import MISSING, ShardMap
 AnyMap: TypeAlias = Any
 
 
-def stressed() -> AnyMap:
-    m: AnyMap = ShardMap(shards=1)
-    m._stress(1, 1, True)
-    return m
-
-
-MAPS: dict[str, Callable[[], AnyMap]] = {
-    "default": ShardMap,
-    "one-shard": lambda: ShardMap(shards=1),
-    "stressed": stressed,
-}
-
-
-@pytest.fixture(params=MAPS)
-def m(request: pytest.FixtureRequest) -> Iterator[AnyMap]:
-    """An empty map; sound and without a reservation after the test."""
-    made = MAPS[request.param]()
-    yield made
-    made._check()
-    stats = made.stats()
-    assert (stats["reserved"], stats["waiting"]) == (0, 0)
-    assert len(made) == len(list(made)) == stats["entries"]
-
-
 # -- destroyed --------------------------------------------------------------------------------------------------------
 
 #: Every way to displace the value of key 1; the last reference to it goes with the operation.

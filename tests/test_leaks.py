@@ -19,6 +19,7 @@ from collections.abc import Callable
 from typing import Any, TypeAlias
 
 import pytest
+from concurrency import VARIANTS
 from hostile import Dying, Key, Trouble
 from support import drain, settle
 
@@ -280,13 +281,7 @@ def assert_no_leak(scenario: Scenario, setup: Callable[[], AnyMap] = ShardMap) -
     m._check()
 
 
-def stressed() -> AnyMap:
-    m: AnyMap = ShardMap(shards=1)
-    m._stress(1, 1, True)
-    return m
-
-
-@pytest.mark.parametrize("setup", [ShardMap, stressed], ids=["default", "stressed"])
+@pytest.mark.parametrize("setup", [ShardMap, VARIANTS["stressed-one-shard"]], ids=["default", "stressed"])
 @pytest.mark.parametrize("name", SUCCESSES)
 def test_operations(name: str, setup: Callable[[], AnyMap]) -> None:
     assert_no_leak(SUCCESSES[name], setup)
@@ -440,7 +435,7 @@ def test_keys_live_exactly_as_long_as_they_are_in_the_map() -> None:
 
 def test_a_map_that_dies_releases_everything() -> None:
     family = Dying.family()
-    for setup in (ShardMap, stressed):
+    for setup in (ShardMap, VARIANTS["stressed-one-shard"]):
         m: AnyMap = setup()
         m.update((number, family()) for number in range(1000))
         m.update((Key(number, 1), family()) for number in range(50))
