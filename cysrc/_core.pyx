@@ -12,16 +12,20 @@
 #     hashing      shard, bucket and tag of a key
 #     memory       cache lines from the system
 #     arena        items of one size behind 32-bit references
-#     bucket       one cache line of twelve slots
-#     shard        entry, shard, stripes, map
+#     epoch        when what a reader may have seen can be freed
+#     bucket       one cache line of twelve slots; tables of them
+#     entry        a key and its word
+#     shard        shard, stripes, map
+#     sharing      maps that several threads use
+#     retire       what was displaced, until it can be released
 #     table        the bucket map of a shard: placing, growing, inserting, removing
 #     stripes      all shards of a map: making, locking, emptying
 #     registry     all maps of the process, for fork
-#     sharing      maps that several threads use
 #     probe        the search for one key, and how __eq__ is called without a lock
 #     reservation  keys that a callback computes: waiting, waking, deadlock
 #     lookaside    where a thread has found a key object before
-#     write        the steps of every writer
+#     write        the steps of every writer with the lock
+#     overwrite    the steps of those without it
 #     mapping, conditional, compute, counting, bulk, iteration, wholemap     the operations
 #     capture      entries at one instant
 #     check        the invariant walker
@@ -46,18 +50,23 @@ include "hashing.pyx"
 include "memory.pyx"
 include "arena.pxd"
 include "arena.pyx"
+include "epoch.pxd"
 include "bucket.pxd"
+include "entry.pxd"
 include "shard.pxd"
 include "reservation.pxd"
 include "probe.pxd"
+include "sharing.pyx"
+include "retire.pyx"
+include "entry.pyx"
 include "table.pyx"
 include "stripes.pyx"
 include "registry.pyx"
-include "sharing.pyx"
 include "probe.pyx"
 include "reservation.pyx"
 include "lookaside.pyx"
 include "write.pyx"
+include "overwrite.pyx"
 include "mapping.pyx"
 include "conditional.pyx"
 include "compute.pyx"

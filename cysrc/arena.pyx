@@ -13,38 +13,49 @@ cdef inline size_t chunk_bytes(uint32_t chunk, uint32_t size) noexcept nogil:
     return (<size_t>chunk_items(chunk, size) * size + 63) & ~<size_t>63
 
 
+cdef bint arena_more_room(Arena* arena) noexcept nogil:
+    """A directory of twice the size. False: no memory, and nothing has changed."""
+    cdef uint32_t room = arena.room * 2 if arena.room else FIRST_ROOM
+    cdef char** directory = <char**>malloc((room + 1) * sizeof(char*))
+    if directory is NULL:
+        return False
+    directory[0] = <char*>arena.chunks
+    directory += 1
+    if arena.n_chunks:
+        memcpy(directory, arena.chunks, arena.n_chunks * sizeof(char*))
+    store_directory(&arena.chunks, directory)
+    arena.room = room
+    return True
+
+
 cdef int arena_add_chunk(Arena* arena, uint32_t size) noexcept nogil:
     """0, or -1 when there is no memory; the arena is unchanged then."""
-    cdef uint32_t room
-    cdef char** directory
     cdef char* chunk
     if arena.n_chunks == MAX_CHUNKS:
         return -1
-    if arena.n_chunks == arena.room:
-        room = arena.room * 2 if arena.room else 4
-        directory = <char**>realloc(arena.chunks, room * sizeof(char*))
-        if directory is NULL:
-            return -1
-        arena.chunks = directory
-        arena.room = room
     chunk = <char*>lines_raw(chunk_bytes(arena.n_chunks, size))
     if chunk is NULL:
         return -1
+    if arena.n_chunks == arena.room and not arena_more_room(arena):
+        lines_free(chunk, chunk_bytes(arena.n_chunks, size))
+        return -1
     arena.chunks[arena.n_chunks] = chunk
-    arena.fill = 0
-    if arena.n_chunks == 0:
-        # The first item of the first chunk has reference 0, which means "none": it looks free to a walk, for ever.
-        memset(chunk, 0, size)
-        arena.fill = 1
+    # The first item of the first chunk has reference 0, which means "none".
+    arena.fill = 1 if arena.n_chunks == 0 else 0
     arena.n_chunks += 1
     return 0
+
+
+cdef inline uint32_t* next_free(Arena* arena, uint32_t ref) noexcept nogil:
+    """Where a free item keeps the reference of the next one."""
+    return <uint32_t*>(arena_at(arena.chunks, ref) + LINK_OFFSET)
 
 
 cdef inline uint32_t arena_new(Arena* arena, uint32_t size) noexcept nogil:
     """A free item's reference, its contents undefined; NO_ITEM when there is no memory."""
     cdef uint32_t ref = arena.free_head
     if ref != NO_ITEM:
-        arena.free_head = (<uint32_t*>arena_at(arena.chunks, ref))[2]
+        arena.free_head = next_free(arena, ref)[0]
         arena.n_free -= 1
     else:
         if arena_untouched(arena, size) == 0 and arena_add_chunk(arena, size) < 0:
@@ -56,9 +67,7 @@ cdef inline uint32_t arena_new(Arena* arena, uint32_t size) noexcept nogil:
 
 
 cdef inline void arena_release(Arena* arena, uint32_t ref) noexcept nogil:
-    cdef char* item = arena_at(arena.chunks, ref)
-    (<uint64_t*>item)[0] = 0
-    (<uint32_t*>item)[2] = arena.free_head
+    next_free(arena, ref)[0] = arena.free_head
     arena.free_head = ref
     arena.n_free += 1
     arena.n_used -= 1
@@ -83,16 +92,15 @@ cdef int arena_ensure(Arena* arena, uint32_t wanted, uint32_t size) noexcept nog
 
 
 cdef inline char* arena_next(Arena* arena, ArenaPosition* at, uint32_t size) noexcept nogil:
-    """The next item that is in use, NULL at the end; start with a zeroed position."""
-    cdef char* item
+    """The next item that was ever handed out, in use or free; NULL at the end. Start with a zeroed position."""
     cdef uint32_t end
     while at.chunk < arena.n_chunks:
         end = arena.fill if at.chunk == arena.n_chunks - 1 else chunk_items(at.chunk, size)
-        while at.index < end:
-            item = arena.chunks[at.chunk] + <size_t>at.index * size
+        # Reference 0 is no item.
+        at.index += at.chunk == 0 and at.index == 0
+        if at.index < end:
             at.index += 1
-            if (<uint64_t*>item)[0] != 0:
-                return item
+            return arena.chunks[at.chunk] + <size_t>(at.index - 1) * size
         at.chunk += 1
         at.index = 0
     return NULL
@@ -104,7 +112,8 @@ cdef inline uint32_t arena_last_ref(ArenaPosition* at, uint32_t size) noexcept n
 
 
 cdef size_t arena_bytes(Arena* arena, uint32_t size) noexcept nogil:
-    cdef size_t total = arena.room * sizeof(char*)
+    # The directories: this one, and the former ones, each half as large.
+    cdef size_t total = (2 * arena.room + 1) * sizeof(char*) if arena.room else 0
     cdef uint32_t i
     for i in range(arena.n_chunks):
         total += chunk_bytes(i, size)
@@ -113,8 +122,13 @@ cdef size_t arena_bytes(Arena* arena, uint32_t size) noexcept nogil:
 
 cdef void arena_close(Arena* arena, uint32_t size) noexcept nogil:
     """Free all memory; the arena is empty and usable afterwards. What the items own is the caller's to release."""
+    cdef char** directory = arena.chunks
+    cdef char** former
     cdef uint32_t i
     for i in range(arena.n_chunks):
         lines_free(arena.chunks[i], chunk_bytes(i, size))
-    free(arena.chunks)
+    while directory is not NULL:
+        former = <char**>(directory - 1)[0]
+        free(directory - 1)
+        directory = former
     memset(arena, 0, sizeof(Arena))

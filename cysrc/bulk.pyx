@@ -6,50 +6,84 @@ cdef enum:
     BATCH = 16
 
 
-cdef inline void prefetch_buckets(Probe* probes, Py_ssize_t n) noexcept nogil:
-    cdef Py_ssize_t i
-    for i in range(n):
-        prefetch(&probes[i].shard.table[bucket_bits(probes[i].mixed) & probes[i].shard.mask])
+cdef inline Bucket* likely_bucket(Probe* probe) noexcept nogil:
+    """Where the key is, unless its shard is growing or the bucket has overflowed."""
+    return bucket_in(load_word(&probe.shard.table), probe.mixed)
 
 
 cdef inline Entry* likely_entry(Probe* probe) noexcept nogil:
-    """The first entry of the key's bucket with its tag, unless the table is moving; NULL if none. Only a guess."""
-    cdef Bucket* bucket = &probe.shard.table[bucket_bits(probe.mixed) & probe.shard.mask]
+    """The first entry with the key's tag in its likely bucket; NULL if none."""
+    cdef size_t table = load_word(&probe.shard.table)
+    cdef Bucket* bucket = bucket_in(table, probe.mixed)
     cdef uint32_t hits = match_tags(bucket, tag_of(probe.mixed))
-    return entry_at(probe.shard, bucket.refs[count_trailing_zeros(hits)]) if hits else NULL
+    return entry_in(table_at(table), load_ref(&bucket.refs[count_trailing_zeros(hits)])) if hits else NULL
 
 
-cdef inline void prefetch_entries(Probe* probes, Py_ssize_t n) noexcept nogil:
-    """Entries, then the key objects they lead to: each stage finds what the stage before has fetched."""
+cdef inline void prefetch_all(Probe* probes, Py_ssize_t n) noexcept nogil:
+    """Pinned. Buckets, then entries, then the key objects that these lead to: each stage finds what the one before has
+    fetched."""
     cdef Entry* entries[BATCH]
     cdef Py_ssize_t i
+    for i in range(n):
+        prefetch(likely_bucket(&probes[i]))
     for i in range(n):
         entries[i] = likely_entry(&probes[i])
         if entries[i] is not NULL:
             prefetch(entries[i])
     for i in range(n):
         if entries[i] is not NULL:
-            prefetch(entries[i].key)
+            prefetch(key_of(entries[i]))
+
+
+cdef inline int peek(Probe* probe, PyObject** value) noexcept nogil:
+    """Pinned: FOUND with a new reference to the value, ABSENT, or ASK_PYTHON."""
+    cdef int answer = search(probe)
+    cdef size_t word
+    if likely(answer == FOUND):
+        word = word_of(probe.entry)
+        value[0] = value_in(word)
+        if unlikely(value[0] is NULL):
+            return ABSENT if word != MOVED else ASK_PYTHON
+        incref(value[0])
+    return answer
+
+
+cdef void peek_all(Map* map, Probe* probes, Py_ssize_t n, int* answers, PyObject** values) noexcept nogil:
+    """Look all up in one section; while clear() is at work none."""
+    cdef bint may = True
+    cdef Py_ssize_t i
+    pin()
+    if SM_FREE_THREADED:
+        may = load_stamp(&map.stamp) != 0
+    if may:
+        prefetch_all(probes, n)
+    for i in range(n):
+        answers[i] = peek(&probes[i], &values[i]) if may else ASK_PYTHON
+    unpin()
 
 
 cdef int fetch_batch(Map* map, list keys, Py_ssize_t first, Py_ssize_t n, list results, object default) except -1:
-    """Look up keys[first : first + n]. Stages without Python code, then the lookups, which may call __eq__."""
+    """Look up keys[first : first + n]. Hashing them may run Python code, and comparing those left undecided."""
     cdef Probe probes[BATCH]
+    cdef int answers[BATCH]
+    cdef PyObject* values[BATCH]
     cdef Stripes* stripes = stripes_of(map)
-    cdef PyObject* value
-    cdef Py_ssize_t i
+    cdef Py_ssize_t i, taken = 0
     for i in range(n):
         probe_hashed(&probes[i], map, stripes, <PyObject*>keys[first + i], hash_of(<PyObject*>keys[first + i]))
-    if not SM_FREE_THREADED:
-        # Without the GIL another thread may be changing these tables: they may only be read under their locks.
-        prefetch_buckets(probes, n)
-        prefetch_entries(probes, n)
-    for i in range(n):
-        value = NULL
-        if find_value(NULL, &probes[i], &value) == FOUND:
-            results.append(steal(value))
-        else:
-            results.append(default)
+    peek_all(map, probes, n, answers, values)
+    try:
+        for i in range(n):
+            if unlikely(answers[i] == ASK_PYTHON):
+                answers[i] = find_value(&probes[i], &values[i])
+                probe_end(&probes[i])
+            taken = i + 1
+            results.append(steal(values[i]) if answers[i] == FOUND else default)
+    except:
+        for i in range(taken, n):
+            if answers[i] == FOUND:
+                decref(values[i])
+        raise
     return 0
 
 
@@ -58,7 +92,7 @@ cdef list get_many(Map* map, object iterable, object default):
     cdef list results = []
     cdef Py_ssize_t n = len(keys), first = 0
     cdef object key
-    note_thread(map)
+    join(map)
     if stripes_of(map) is NULL:
         for key in keys:
             hash_of(<PyObject*>key)

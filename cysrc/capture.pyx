@@ -57,7 +57,7 @@ cdef void capture_more(Captured* captured, Shard* shard) noexcept nogil:
     cdef Py_ssize_t n = captured.length
     memset(&at, 0, sizeof(at))
     while True:
-        entry = <Entry*>arena_next(&shard.entries, &at, ENTRY_SIZE)
+        entry = next_entry(shard, &at)
         if entry is NULL:
             break
         value = value_of(entry)
@@ -75,26 +75,29 @@ cdef void capture_more(Captured* captured, Shard* shard) noexcept nogil:
     captured.length = n
 
 
-cdef int capture_shard(Shard* shard, Captured* captured, int what) except -1:
-    lock(&shard.lock)
+cdef int capture_shard(Map* map, Shard* shard, Captured* captured, int what) except -1:
+    """The keys of one instant; each value of some instant of the call."""
+    join(map)
+    lock_shard(shard)
     cdef bint opened = captured_open(captured, shard.count, what)
     if opened:
         capture_more(captured, shard)
-    unlock(&shard.lock)
+    unlock_shard(shard)
     if not opened:
         raise MemoryError
     return 0
 
 
 cdef int capture_map(Map* map, Captured* captured, int what) except -1:
-    """All stripes are held meanwhile: one instant of the whole map."""
-    cdef Stripes* stripes = lock_all(map)
+    """All stripes are held meanwhile, and overwriters kept out: one instant of the whole map."""
+    join(map)
+    cdef Stripes* stripes = freeze_all(map)
     cdef bint opened = captured_open(captured, total_count(map), what)
     cdef uint32_t i
     if opened and stripes is not NULL:
         for i in range(stripes.shards):
             capture_more(captured, &stripes.shard[i])
-    unlock_all(map)
+    thaw_all(map)
     if not opened:
         raise MemoryError
     return 0

@@ -4,7 +4,8 @@
 # functions that do Cython's work and ours. Subclasses made in Python find them through their base.
 #
 # Traversing takes no lock: the collector runs with the GIL held or with all threads stopped, and no thread stops inside
-# a critical section. A shard that has only ever held objects that cannot be part of a cycle (str, int, float, bytes...)
+# a critical section. What has been retired is not visited: it counts as referred to from outside until it is released.
+# A shard that has only ever held objects that cannot be part of a cycle (str, int, float, bytes...)
 # is not walked at all.
 
 cdef traverseproc cython_traverse
@@ -17,7 +18,7 @@ cdef int traverse_shard(Shard* shard, visitproc visit, void* arg) noexcept:
     cdef int stop
     memset(&at, 0, sizeof(at))
     while True:
-        entry = <Entry*>arena_next(&shard.entries, &at, ENTRY_SIZE)
+        entry = next_entry(shard, &at)
         if entry is NULL:
             return 0
         stop = visit(entry.key, arg)

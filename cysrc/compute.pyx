@@ -1,10 +1,12 @@
 # Callbacks: reserve the key, run the callback with nothing locked, publish what it returned.
 
-cdef Reservation* reserve_key(Probe* probe, Reservation* reservation, int answer) noexcept nogil:
+cdef Reservation* reserve_key(Probe* probe, Reservation* reservation, int answer, PyObject** old) noexcept nogil:
     """After a locate: reserve the key, present or absent. NULL, with nothing changed, when there is no memory."""
     if answer == FOUND:
         reservation.ref = probe.ref
-        probe.entry.word |= RESERVED
+        # With the mark no overwriter changes the value any more.
+        old[0] = value_in(fetch_or(&probe.entry.word, RESERVED))
+        incref(old[0])
     else:
         reservation.ref = insert_entry(probe.shard, probe.mixed, probe.key, probe.hash, RESERVED)
         if reservation.ref == NO_ITEM:
@@ -15,50 +17,51 @@ cdef Reservation* reserve_key(Probe* probe, Reservation* reservation, int answer
     return reservation
 
 
-cdef Reservation* reserve(Probe* probe, int answer) except NULL:
-    """Reserve the key located, release the lock."""
+cdef Reservation* reserve(Probe* probe, int answer, PyObject** old) except NULL:
+    """Reserve the key located, release the lock. `old`: for a key FOUND a new reference to its value."""
     cdef Reservation* reservation = <Reservation*>calloc(1, sizeof(Reservation))
     if reservation is NULL:
         out_of_memory(probe)
-    if reserve_key(probe, reservation, answer) is NULL:
+    if reserve_key(probe, reservation, answer, old) is NULL:
         free(reservation)
         out_of_memory(probe)
-    unlock(&probe.shard.lock)
+    unlock_shard(probe.shard)
     return reservation
 
 
-cdef PyObject* settle(Probe* probe, Reservation* reservation, PyObject* result, PyObject** key) noexcept nogil:
-    """Under the lock: give the entry its result, or none. Returns the value, and the key, that were displaced."""
-    cdef PyObject* displaced
-    probe.ref = reservation.ref
-    probe.entry = entry_at(probe.shard, reservation.ref)
-    probe.entry.word &= ~<size_t>RESERVED
+cdef PyObject* settle(Probe* probe, PyObject* result, PyObject** key) noexcept nogil:
+    """Under the lock: give the entry its result, or none. Returns the value, and the key, that the caller is to
+    drop."""
+    cdef PyObject* value
+    cdef bint was_absent = value_of(probe.entry) is NULL
     if result is NULL:
-        return take_entry(probe, key)
-    displaced = put_value(probe, result)
-    if displaced is NULL:
+        value = value_in(exchange_word(&probe.entry.word, DELETED))
+        value = displace(probe.map, value)
+        remove_found(probe, not was_absent, key)
+        return value
+    if was_absent:
         store_count(&probe.shard.count, probe.shard.count + 1)
-    return displaced
+    return put_value(probe, result)
 
 
 cdef void conclude(Probe* probe, Reservation* reservation, PyObject* result, bint keep) noexcept:
     """End the reservation: with `keep` the entry is as it was; else it has the result, or for NULL is deleted."""
     cdef PyObject* displaced = NULL
     cdef PyObject* displaced_key = NULL
-    cdef Entry* entry
-    lock(&probe.shard.lock)
+    lock_shard(probe.shard)
     if not reservation.cancelled:
         unlink_reservation(probe.shard, reservation)
-        entry = entry_at(probe.shard, reservation.ref)
-        if keep and value_of(entry) is not NULL:
-            entry.word &= ~<size_t>RESERVED
+        probe.ref = reservation.ref
+        probe.entry = entry_at(probe.shard, reservation.ref)
+        if keep and value_of(probe.entry) is not NULL:
+            store_word(&probe.entry.word, probe.entry.word & ~<size_t>RESERVED)
         else:
-            displaced = settle(probe, reservation, result, &displaced_key)
+            displaced = settle(probe, result, &displaced_key)
         wake_all(reservation)
-    unlock(&probe.shard.lock)
+    unlock_shard(probe.shard)
     free(reservation)
-    xdecref(displaced)
-    xdecref(displaced_key)
+    drop(displaced)
+    drop(displaced_key)
     probe_end(probe)
 
 
@@ -77,47 +80,33 @@ cdef object run(Probe* probe, Reservation* reservation, object call, object argu
     return result
 
 
-cdef inline object own_value(Probe* probe):
-    """The value of the entry found, as an object; releases the lock."""
-    cdef PyObject* value = value_of(probe.entry)
-    incref(value)
-    unlock(&probe.shard.lock)
-    return steal(value)
-
-
-cdef object compute_from(Probe* probe, int answer, PyObject* old, object fn, object second):
-    """Under the lock, after a locate: reserve the key and `run` the callback on its borrowed value or MISSING."""
-    cdef Reservation* reservation
-    incref(old)
-    try:
-        reservation = reserve(probe, answer)
-    except:
-        decref(old)
-        raise
-    return run(probe, reservation, fn, steal(old), second)
+cdef object compute_from(Probe* probe, int answer, object fn, object second):
+    """Under the lock, after a locate: reserve the key and `run` the callback on its value or MISSING."""
+    cdef PyObject* old = NULL
+    cdef Reservation* reservation = reserve(probe, answer, &old)
+    return run(probe, reservation, fn, MISSING if old is NULL else steal(old), second)
 
 
 cdef object compute(Map* map, object key, object fn):
     cdef Probe probe
-    cdef int answer
     probe_begin_write(&probe, map, <PyObject*>key)
-    answer = locate_to_write(&probe)
-    return compute_from(&probe, answer, value_of(probe.entry) if answer == FOUND else <PyObject*>MISSING, fn, MISSING)
+    return compute_from(&probe, locate_to_write(&probe), fn, MISSING)
 
 
 cdef object compute_if_absent(Map* map, object key, object fn):
     cdef Probe probe
-    cdef object present
-    cdef PyObject* value = recall_value(map, <PyObject*>key)
-    if value is not NULL:
-        return steal(value)
+    cdef PyObject* value
     probe_begin_write(&probe, map, <PyObject*>key)
-    if locate_to_insert(&probe) == FOUND:
-        remember_found(map, &probe)
-        present = own_value(&probe)
-        probe_end(&probe)
-        return present
-    return run(&probe, reserve(&probe, ABSENT), fn, key, MISSING)
+    value = find_present(&probe, <PyObject*>key)
+    if value is NULL:
+        if locate_to_insert(&probe) == ABSENT:
+            return run(&probe, reserve(&probe, ABSENT, &value), fn, key, MISSING)
+        remember_found(&probe)
+        value = value_of(probe.entry)
+        incref(value)
+        unlock_shard(probe.shard)
+    probe_end(&probe)
+    return steal(value)
 
 
 cdef object compute_if_present(Map* map, object key, object fn):
@@ -125,10 +114,10 @@ cdef object compute_if_present(Map* map, object key, object fn):
     if probe_begin(&probe, map, <PyObject*>key) == ABSENT:
         return MISSING
     if locate_to_change(&probe) == ABSENT:
-        unlock(&probe.shard.lock)
+        unlock_shard(probe.shard)
         probe_end(&probe)
         return MISSING
-    return compute_from(&probe, FOUND, value_of(probe.entry), fn, MISSING)
+    return compute_from(&probe, FOUND, fn, MISSING)
 
 
 cdef object merge(Map* map, object key, object value, object fn):
@@ -137,7 +126,7 @@ cdef object merge(Map* map, object key, object value, object fn):
     probe_begin_write(&probe, map, <PyObject*>key)
     if locate_to_write(&probe) == ABSENT:
         add_entry(&probe, <PyObject*>value)
-        unlock(&probe.shard.lock)
+        unlock_shard(probe.shard)
         probe_end(&probe)
         return value
-    return compute_from(&probe, FOUND, value_of(probe.entry), fn, value)
+    return compute_from(&probe, FOUND, fn, value)

@@ -242,6 +242,15 @@ cdef class CoreMap:
         """Give back the memory that the present entries do not need. O(n); each shard in turn is locked meanwhile."""
         shrink(&self.map)
 
+    def drain(self):
+        """Release now what writes have displaced and readers without a lock might still have been looking at.
+
+        Returns how many objects and tables that were. Only on free-threaded builds there are any; they would be
+        released later, in bounded number. Waits for other threads' lookups that are going on, some nanoseconds each,
+        and releases what all maps of the process have displaced, which may run any code.
+        """
+        return drain(&self.map)
+
     def shard_of(self, key, /):
         """The index of the shard where *key* is, or would be. O(1)."""
         cdef Py_hash_t hash = hash_of(<PyObject*>key)

@@ -9,80 +9,109 @@ cdef inline bint are_small_numbers(PyObject* a, PyObject* b) noexcept nogil:
     return (is_small_int(a) or is_float(a)) and (is_small_int(b) or is_float(b))
 
 
-cdef inline PyObject* add_recalled(Map* map, PyObject* key, PyObject* delta) noexcept:
-    """The new value, a new reference. NULL: not done, perhaps with an exception set.
+cdef inline PyObject* add_to_word(Map* map, Shard* shard, Entry* entry, size_t word, PyObject* delta) noexcept:
+    """Pinned as a writer, with the entry's settled word: add, and unpin. The new value, a new reference; NULL: not
+    done, perhaps with an exception set.
 
-    Numbers are added under the lock, where otherwise no object is made: that of a number runs no Python code and never
-    gives the GIL away, and small ones take a few nanoseconds.
+    Numbers are added while pinned, where otherwise no object is made: that of a number runs no Python code and never
+    gives the GIL away, and small ones take a few nanoseconds. Somebody else's change is progress, so that the threads
+    together never stall.
     """
-    cdef Seen* seen = recall(map, key)
-    cdef PyObject* old
-    cdef PyObject* total
+    cdef PyObject* total = NULL
+    cdef PyObject* displaced
+    while is_settled(word) and likely(are_small_numbers(<PyObject*>word, delta)):
+        xdecref(total)
+        total = add_numbers(<PyObject*>word, delta)
+        if unlikely(total is NULL):
+            break
+        # The reference that `total` is becomes the entry's.
+        if likely(compare_exchange(&entry.word, &word, <size_t>total)):
+            incref(total)
+            displaced = displace(map, <PyObject*>word)
+            unpin()
+            drop(displaced)
+            return total
+    unpin()
+    xdecref(total)
+    return NULL
+
+
+cdef inline PyObject* add_recalled(Map* map, PyObject* key, PyObject* delta) noexcept:
+    """As add_to_word, for a key that is recalled."""
+    cdef Seen* seen = recall(key)
+    cdef size_t word
     if unlikely(seen is NULL):
         return NULL
-    old = <PyObject*>seen.entry.word
-    total = add_numbers(old, delta) if likely(are_small_numbers(old, delta)) else NULL
-    if unlikely(total is NULL):
-        unlock(&seen.shard.lock)
-        return NULL
-    seen.entry.word = <size_t>total
-    incref(total)
-    unlock(&seen.shard.lock)
-    decref(old)
-    return total
+    pin_to_write()
+    if likely(recalled_word(map, seen, key, &word) and not (SM_FREE_THREADED and load_number(&map.frozen))):
+        return add_to_word(map, seen.shard, seen.entry, word, delta)
+    unpin()
+    return NULL
 
 
 cdef object add(Map* map, PyObject* key, PyObject* delta):
-    """The new value. For plain numbers: read, add without the lock, and store if nothing has changed meanwhile, else
-    again; somebody else's change is progress, so the threads together never stall. Other values are computed under a
-    reservation, because their __add__ must run exactly once."""
+    """The new value. Plain numbers: as add_to_word. Other values are computed under a reservation, because their
+    __add__ must run exactly once."""
     cdef Probe probe
-    cdef PyObject* old
     cdef PyObject* total
-    cdef uint64_t version
+    cdef size_t word
     check_storable(delta)
     probe_begin_write(&probe, map, key)
-    while True:
-        if locate_to_write(&probe) == ABSENT:
-            add_entry(&probe, delta)
-            incref(delta)
-            unlock(&probe.shard.lock)
-            probe_end(&probe)
-            return steal(delta)
-        old = value_of(probe.entry)
-        remember_found(map, &probe)
-        if unlikely(not is_number(old) or not is_number(delta)):
-            return compute_from(&probe, FOUND, old, operator_add, <object>delta)
-        incref(old)
-        version = probe.shard.version
-        unlock(&probe.shard.lock)
-        total = sum_or_end(&probe, old, delta)
-        lock(&probe.shard.lock)
-        # The same version: the entry is where it was. The same object, which we have kept alive: nobody wrote.
-        if likely(version == probe.shard.version and probe.entry.word == <size_t>old):
-            probe.entry.word = <size_t>total
-            incref(total)
-            unlock(&probe.shard.lock)
-            decref(old)
-            decref(old)
+    if locate_to_overwrite(&probe, &word) == FOUND:
+        remember_found(&probe)
+        total = add_to_word(map, probe.shard, probe.entry, word, delta)
+        if likely(total is not NULL):
             probe_end(&probe)
             return steal(total)
-        unlock(&probe.shard.lock)
+        if PyErr_Occurred() is not NULL:
+            end_with_error(&probe)
+        probe.rescan = True
+    return add_locked(&probe, delta)
+
+
+cdef object add_locked(Probe* probe, PyObject* delta):
+    cdef PyObject* old
+    cdef PyObject* total
+    cdef PyObject* displaced
+    cdef size_t word
+    cdef uint64_t version
+    while True:
+        if locate_to_write(probe) == ABSENT:
+            add_entry(probe, delta)
+            incref(delta)
+            unlock_shard(probe.shard)
+            probe_end(probe)
+            return steal(delta)
+        remember_found(probe)
+        word = word_of(probe.entry)
+        old = <PyObject*>word
+        if unlikely(not is_number(old) or not is_number(delta)):
+            return compute_from(probe, FOUND, operator_add, <object>delta)
+        incref(old)
+        version = probe.version
+        unlock_shard(probe.shard)
+        total = add_numbers(old, delta)
+        if unlikely(total is NULL):
+            # An int that is too large for a float.
+            decref(old)
+            end_with_error(probe)
+        lock_shard(probe.shard)
+        # The same version: the entry is where it was. The same object, which we have kept alive: nobody wrote.
+        if likely(version == probe.shard.version and change_word(probe.shard, probe.entry, &word, total)):
+            displaced = displace(probe.map, old)
+            unlock_shard(probe.shard)
+            decref(old)
+            drop(displaced)
+            probe_end(probe)
+            return steal(total)
+        unlock_shard(probe.shard)
         decref(old)
         decref(total)
         probe.rescan = True
 
 
-cdef inline PyObject* sum_or_end(Probe* probe, PyObject* old, PyObject* delta) except NULL:
-    """A new reference; on an exception (int too large for a float) what was taken is given back."""
-    cdef PyObject* total = add_numbers(old, delta)
-    if unlikely(total is NULL):
-        give_up_sum(probe, old)
-    return total
-
-
-cdef int give_up_sum(Probe* probe, PyObject* old) except -1:
-    decref(old)
+cdef int end_with_error(Probe* probe) except -1:
+    """Pass on the exception that is set."""
     probe_forget(probe)
     return -1
 

@@ -78,7 +78,7 @@ cdef bint iterator_refill(MapIterator self) except -1:
         self.shard += self.step
         if load_count(&shard.count) == 0:
             continue
-        capture_shard(shard, &captured, self.what)
+        capture_shard(&owner.map, shard, &captured, self.what)
         if captured.length:
             self.more.append(captured_lists(&captured))
             return True
@@ -136,7 +136,7 @@ cdef enum:
 
 # -- removing while looking --------------------------------------------------------------------------------------------
 
-cdef object pop_from(Shard* shard):
+cdef object pop_from(Map* map, Shard* shard):
     """Remove any entry that is not reserved, as a pair; None if there is none. The search goes on where it last ended,
     so that emptying a map is linear."""
     cdef Entry* entry
@@ -144,40 +144,41 @@ cdef object pop_from(Shard* shard):
     cdef PyObject* key
     cdef PyObject* value
     cdef int rounds = 0
-    lock(&shard.lock)
+    lock_shard(shard)
     while True:
-        entry = <Entry*>arena_next(&shard.entries, &shard.popped, ENTRY_SIZE)
+        entry = next_entry(shard, &shard.popped)
         if entry is NULL:
             memset(&shard.popped, 0, sizeof(ArenaPosition))
             rounds += 1
             if rounds == 2:
-                unlock(&shard.lock)
+                unlock_shard(shard)
                 return None
-        elif not is_reserved(entry):
+        elif not is_reserved(word_of(entry)):
             break
-    key = entry.key
-    value = value_of(entry)
+    value = hand_over(map, value_in(exchange_word(&entry.word, DELETED)))
+    key = hand_over(map, entry.key)
     ref = arena_last_ref(&shard.popped, ENTRY_SIZE)
-    remove_entry(shard, mix(&shard.mixer, entry.hash), ref)
-    unlock(&shard.lock)
+    remove_entry(shard, mix(&shard.mixer, entry.hash), ref, True)
+    unlock_shard(shard)
+    tidy()
     return (steal(key), steal(value))
 
 
 cdef int wait_in(Shard* shard) except -1:
     """Wait for the first computation of a key with a value in this shard, if there is one."""
     cdef Reservation* reservation
-    lock(&shard.lock)
+    lock_shard(shard)
     reservation = shard.reservations
     while reservation is not NULL and value_of(entry_at(shard, reservation.ref)) is NULL:
         reservation = reservation.next
     if reservation is NULL:
-        unlock(&shard.lock)
+        unlock_shard(shard)
     elif reservation.abandoned:
         # It has a value, so undoing it removes nothing.
         revert_abandoned(shard, mix(&shard.mixer, entry_at(shard, reservation.ref).hash), reservation)
-        unlock(&shard.lock)
+        unlock_shard(shard)
     elif reservation.owner == this_thread():
-        unlock(&shard.lock)
+        unlock_shard(shard)
         raise RuntimeError("popitem(): the only entries left are those that this thread is computing")
     else:
         wait_for(shard, reservation)
@@ -185,19 +186,21 @@ cdef int wait_in(Shard* shard) except -1:
 
 
 cdef tuple popitem(Map* map):
-    cdef Stripes* stripes = stripes_of(map)
+    cdef Stripes* stripes
     cdef Shard* shard
     cdef object pair
     cdef uint32_t i, first
+    join(map)
+    stripes = stripes_of(map)
     while stripes is not NULL and total_count(map):
-        first = load_cursor(&map.pop_cursor)
+        first = load_number(&map.pop_cursor)
         for i in range(stripes.shards):
             shard = &stripes.shard[(first + i) & stripes.mask]
             if load_count(&shard.count) == 0:
                 continue
-            pair = pop_from(shard)
+            pair = pop_from(map, shard)
             if pair is not None:
-                store_cursor(&map.pop_cursor, (first + i) & stripes.mask)
+                store_number(&map.pop_cursor, (first + i) & stripes.mask)
                 return pair
         for i in range(stripes.shards):
             wait_in(&stripes.shard[i])
@@ -213,19 +216,18 @@ cdef bint remove_unless(Map* map, object key, object value, object predicate) ex
         if probe_begin(&probe, map, <PyObject*>key) == ABSENT:
             return False
         if locate_to_change(&probe) == ABSENT:
-            unlock(&probe.shard.lock)
+            unlock_shard(probe.shard)
             probe_end(&probe)
             return False
-        current = value_of(probe.entry)
-        if current == <PyObject*>value:
-            take_entry(&probe, &stored_key)
-            unlock(&probe.shard.lock)
-            decref(current)
-            decref(stored_key)
+        if take_entry_with(&probe, <PyObject*>value, &stored_key):
+            unlock_shard(probe.shard)
+            decref(<PyObject*>value)
+            drop(stored_key)
             probe_end(&probe)
             return True
+        current = value_of(probe.entry)
         incref(current)
-        unlock(&probe.shard.lock)
+        unlock_shard(probe.shard)
         probe_end(&probe)
         value = steal(current)
     return False

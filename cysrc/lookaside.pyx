@@ -10,16 +10,19 @@
 #
 #   1. its key is the address asked for, where an object now is whose hashing and comparing is C code: for others Python
 #      code has to run;
-#   2. its stamp is the map's: the map is the one that was looked in, and no memory of its entries has been freed since.
-#      A stamp is never given out twice, so a map that died and another one at its address are different;
-#   3. with the shard's lock held, the stamp is still the same and the entry's key is that object. Entries never move
-#      while the stamp holds; a freed entry has no key; and an entry owns its key, so an object at its address is that
-#      object. Equal hashes and equality follow from identity, as for dict.
+#   2. its stamp is the map's, after the thread has been pinned: the map is the one that was looked in, and no memory of
+#      its entries has been freed since. A stamp is never given out twice, so a map that died and another one at its
+#      address are different; and none is 0, which the map has while clear() is at work;
+#   3. the entry's key is that object, before and after its word is read, and the word is settled. A deleted entry is
+#      marked, and an entry that is not owns its key, so an object at that address is that object. Equal hashes and
+#      equality follow from identity, as for dict.
 #
-# in this order.
+# in this order. Why the key is looked at twice: the entry may have been deleted before, and be in use again for another
+# key. Who does that stores the key first and the word last, so a word of the new use comes with a key of the new use.
+# And it cannot be used a third time before this thread is unpinned.
 #
 # GIL builds have one table for the process, guarded by the GIL. Free-threaded builds have one for each thread, which
-# nobody else reads or writes: readers share nothing but the shard's lock.
+# nobody else reads or writes.
 
 cdef struct Seen:
     PyObject* key        # not owned, perhaps long gone: only compared
@@ -40,38 +43,18 @@ cdef extern from *:
 
     #if SM_FREE_THREADED
 
-    #include <pthread.h>
     /* A thread gets its table after so many keys that could have been in it: many threads live shorter. */
     #define SM_SEEN_THRIFT 64
 
-    /* Two words at a fixed distance from the thread pointer, where the dynamic linker has room for them in a library
-     * that is loaded late: glibc keeps some, musl does not. */
-    #ifdef __GLIBC__
-    #define SM_THREAD_LOCAL static __thread __attribute__((tls_model("initial-exec")))
-    #else
-    #define SM_THREAD_LOCAL static __thread
-    #endif
-    SM_THREAD_LOCAL char *sm_seen;
     SM_THREAD_LOCAL uint32_t sm_seen_clock;
-    static pthread_key_t sm_seen_owner; /* its destructor frees the table of a thread that ends */
-
-    static void sm_seen_drop(void *table) {
-        sm_seen = NULL;
-        sm_lines_free(table, SM_SEEN_BYTES);
-    }
-
-    static int sm_seen_init(void) { return pthread_key_create(&sm_seen_owner, sm_seen_drop); }
 
     static void sm_seen_make(void) {
         if (sm_seen_clock < SM_SEEN_THRIFT) {
             return;
         }
-        char *table = sm_lines_new(SM_SEEN_BYTES);
-        if (table != NULL && pthread_setspecific(sm_seen_owner, table) != 0) {
-            sm_lines_free(table, SM_SEEN_BYTES);
-            table = NULL;
-        }
-        sm_seen = table;
+        sm_seen = sm_lines_new(SM_SEEN_BYTES);
+        sm_me->lookaside = sm_seen;
+        sm_me->lookaside_bytes = SM_SEEN_BYTES;
     }
 
     static inline int sm_seen_is_there(void) { return sm_seen != NULL; }
@@ -81,7 +64,6 @@ cdef extern from *:
     static char sm_seen[SM_SEEN_BYTES] __attribute__((aligned(64)));
     static uint32_t sm_seen_clock;
 
-    static int sm_seen_init(void) { return 0; }
     static void sm_seen_make(void) {}
     static inline int sm_seen_is_there(void) { return 1; }
 
@@ -98,7 +80,6 @@ cdef extern from *:
     static inline void sm_seen_tick(void) { sm_seen_clock++; }
     """
     size_t SEEN_SLOT "SM_SEEN_SLOT"
-    int seen_init "sm_seen_init"() noexcept nogil
     void seen_make "sm_seen_make"() noexcept nogil
     bint seen_is_there "sm_seen_is_there"() noexcept nogil
     void* seen_slot "sm_seen_slot"(PyObject* key) noexcept nogil
@@ -106,72 +87,69 @@ cdef extern from *:
     bint seen_gives_way "sm_seen_gives_way"() noexcept nogil
 
 
-cdef inline bint is_settled(Entry* entry) noexcept nogil:
-    """Has a value, and no callback is computing another."""
-    return not entry.word & MARKS
-
-
-cdef inline bint is_current(Seen* seen, Map* map) noexcept nogil:
-    return seen.stamp == load_stamp(&map.stamp)
-
-
 cdef inline bint is_simple(PyObject* key) noexcept nogil:
     """Hashing and comparing it runs no Python code, so nobody can tell if that is left out."""
     return is_str(key) or is_int(key) or is_bytes(key)
 
 
-cdef inline Seen* recall(Map* map, PyObject* key) noexcept nogil:
-    """Where this thread found the key: its shard is locked now, its entry settled. Else NULL, and nothing is locked."""
+cdef inline Seen* recall(PyObject* key) noexcept nogil:
+    """Where this thread has found the key, or NULL. To be believed, the thread has to be pinned: recalled_word."""
     cdef Seen* seen
     if unlikely(not seen_is_there()):
         return NULL
     seen = <Seen*>seen_slot(key)
-    if unlikely(seen.key != key or not is_current(seen, map) or not is_simple(key)):
-        return NULL
+    return seen if likely(seen.key == key and is_simple(key)) else NULL
+
+
+cdef inline bint recalled_word(Map* map, Seen* seen, PyObject* key, size_t* word) noexcept nogil:
+    """Pinned: is the key in this map, where it was found, with a settled word?"""
+    if unlikely(seen.stamp != load_stamp(&map.stamp)):
+        return False
     race_window()
-    if unlikely(not try_lock(&seen.shard.lock)):
-        return NULL
-    if likely((not SM_FREE_THREADED or is_current(seen, map)) and seen.entry.key == key and is_settled(seen.entry)):
-        return seen
-    unlock(&seen.shard.lock)
-    return NULL
-
-
-cdef inline PyObject* take_value(Shard* shard, Entry* entry) noexcept nogil:
-    """A new reference to the value of a settled entry; releases the lock."""
-    cdef PyObject* value = <PyObject*>entry.word
-    incref(value)
-    unlock(&shard.lock)
-    return value
+    if unlikely(key_of(seen.entry) != key):
+        return False
+    race_window()
+    word[0] = word_of(seen.entry)
+    race_window()
+    return likely(is_settled(word[0]) and (not SM_FREE_THREADED or key_of(seen.entry) == key))
 
 
 cdef inline PyObject* recall_value(Map* map, PyObject* key) noexcept nogil:
     """A new reference to the value, or NULL if the key is not recalled."""
-    cdef Seen* seen = recall(map, key)
-    return take_value(seen.shard, seen.entry) if likely(seen is not NULL) else NULL
+    cdef PyObject* value = NULL
+    cdef size_t word
+    cdef Seen* seen = recall(key)
+    if likely(seen is not NULL):
+        pin()
+        if likely(recalled_word(map, seen, key, &word)):
+            value = <PyObject*>word
+            incref(value)
+        unpin()
+    return value
 
 
-cdef inline void remember_found(Map* map, Probe* probe) noexcept nogil:
-    """After a locate that has FOUND the key; its shard is still locked."""
-    if probe.entry.key == probe.key and is_simple(probe.key):
-        remember(map, probe.shard, probe.entry)
+cdef inline void remember_found(Probe* probe) noexcept nogil:
+    """After a locate that has FOUND the key, still holding."""
+    if key_of(probe.entry) == probe.key and is_simple(probe.key):
+        remember(probe.shard, probe.entry, probe.key, probe.stamp)
 
 
-cdef inline void remember(Map* map, Shard* shard, Entry* entry) noexcept nogil:
-    """The entry was found, with its very key object, which is simple; its shard is still locked."""
+cdef inline void remember(Shard* shard, Entry* entry, PyObject* key, uint64_t stamp) noexcept nogil:
+    """The entry was found, locked or pinned, with its very key object, which is simple, and after the map had this
+    stamp."""
     cdef Seen* seen
     seen_tick()
     if unlikely(not seen_is_there()):
         seen_make()
         if not seen_is_there():
             return
-    seen = <Seen*>seen_slot(entry.key)
+    seen = <Seen*>seen_slot(key)
     if seen.key is NULL or seen_gives_way():
-        seen.key = entry.key
+        seen.key = key
         seen.entry = entry
         seen.shard = shard
-        seen.stamp = load_stamp(&map.stamp)
+        seen.stamp = stamp
 
 
-if sizeof(Seen) > SEEN_SLOT or seen_init() != 0:
+if sizeof(Seen) > SEEN_SLOT:
     raise MemoryError("no room for what threads of shardmap remember")

@@ -1,18 +1,14 @@
 # What every mapping does, on one key. Python's slots and methods for these are in coremap.pyx.
 
-cdef inline int find_value(Map* map, Probe* probe, PyObject** value) except -1:
-    """FOUND with a new reference in `value`, or ABSENT; ends the probe. With a map, that remembers the place."""
-    cdef int answer = locate(probe)
+cdef inline int find_value(Probe* probe, PyObject** value) except -1:
+    """FOUND with a new reference in `value`, or ABSENT. probe_end is the caller's."""
+    cdef size_t word
+    cdef int answer = locate_to_read(probe, &word)
     if likely(answer == FOUND):
-        value[0] = value_of(probe.entry)
-        if likely(value[0] is not NULL):
-            incref(value[0])
-            if map is not NULL:
-                remember_found(map, probe)
-        else:
-            answer = ABSENT
-    unlock(&probe.shard.lock)
-    probe_end(probe)
+        value[0] = value_in(word)
+        incref(value[0])
+        remember_found(probe)
+    end_reading(probe)
     return answer
 
 
@@ -20,41 +16,60 @@ cdef int fetch(Map* map, PyObject* key, PyObject** value) except -1:
     """FOUND with a new reference in `value`, or ABSENT. (Most str keys have been found before it comes to this: see
     shortcuts.pyx.)"""
     cdef Probe probe
-    if probe_begin(&probe, map, key) == ABSENT:
-        return ABSENT
-    return find_value(map, &probe, value)
-
-
-cdef inline int contains(Map* map, PyObject* key) except -1:
-    cdef Probe probe
     cdef int answer
     if probe_begin(&probe, map, key) == ABSENT:
         return ABSENT
-    answer = locate(&probe)
-    if answer == FOUND:
-        if value_of(probe.entry) is NULL:
-            answer = ABSENT
-        else:
-            remember_found(map, &probe)
-    unlock(&probe.shard.lock)
+    answer = find_value(&probe, value)
     probe_end(&probe)
     return answer
 
 
-cdef inline int store(Map* map, PyObject* key, PyObject* value) except -1:
+cdef int contains(Map* map, PyObject* key) except -1:
     cdef Probe probe
-    cdef PyObject* displaced = NULL
+    cdef size_t word
+    cdef int answer
+    if probe_begin(&probe, map, key) == ABSENT:
+        return ABSENT
+    answer = locate_to_read(&probe, &word)
+    if answer == FOUND:
+        remember_found(&probe)
+    end_reading(&probe)
+    probe_end(&probe)
+    return answer
+
+
+cdef int store(Map* map, PyObject* key, PyObject* value) except -1:
+    cdef Probe probe
+    cdef size_t word
     check_storable(value)
     probe_begin_write(&probe, map, key)
-    if likely(locate_to_write(&probe) == FOUND):
-        displaced = put_value(&probe, value)
-        remember_found(map, &probe)
+    if locate_to_overwrite(&probe, &word) == FOUND:
+        if likely(overwrite_word(probe.shard, probe.entry, &word, value)):
+            remember_found(&probe)
+            finish_overwriting(&probe, displaced_by(word, value))
+            return 0
+        end_overwriting(&probe)
+    return store_locked(&probe, value)
+
+
+cdef int store_locked(Probe* probe, PyObject* value) except -1:
+    cdef PyObject* displaced = NULL
+    if likely(locate_to_write(probe) == FOUND):
+        displaced = put_value(probe, value)
+        remember_found(probe)
     else:
-        add_entry(&probe, value)
-    unlock(&probe.shard.lock)
-    xdecref(displaced)
-    probe_end(&probe)
+        add_entry(probe, value)
+    unlock_shard(probe.shard)
+    drop(displaced)
+    probe_end(probe)
     return 0
+
+
+cdef int store_absent(Map* map, PyObject* key, PyObject* value) except -1:
+    """As store, for a key that was absent just now."""
+    cdef Probe probe
+    probe_begin_write(&probe, map, key)
+    return store_locked(&probe, value)
 
 
 cdef int take(Map* map, PyObject* key, PyObject** value) except -1:
@@ -67,8 +82,8 @@ cdef int take(Map* map, PyObject* key, PyObject** value) except -1:
     answer = locate_to_change(&probe)
     if answer == FOUND:
         value[0] = take_entry(&probe, &stored_key)
-    unlock(&probe.shard.lock)
-    xdecref(stored_key)
+    unlock_shard(probe.shard)
+    drop(stored_key)
     probe_end(&probe)
     return answer
 
@@ -87,22 +102,36 @@ cdef int remove(Map* map, PyObject* key) except -1:
     return answer
 
 
+cdef PyObject* find_present(Probe* probe, PyObject* key) except? NULL:
+    """The hit path of operations that leave a present key alone: a new reference to its value. NULL: it was absent, or
+    a callback is computing it, which only the lock tells whose."""
+    cdef PyObject* value = recall_value(probe.map, key)
+    cdef size_t word
+    if value is NULL and SM_FREE_THREADED:
+        if locate_to_read(probe, &word) == FOUND and is_settled(word):
+            value = <PyObject*>word
+            incref(value)
+            remember_found(probe)
+        end_reading(probe)
+        probe.rescan = True
+    return value
+
+
 cdef object fetch_or_set(Map* map, object key, object default):
     """setdefault."""
     cdef Probe probe
     cdef PyObject* value
     check_storable(<PyObject*>default)
-    value = recall_value(map, <PyObject*>key)
-    if value is not NULL:
-        return steal(value)
     probe_begin_write(&probe, map, <PyObject*>key)
-    if locate_to_insert(&probe) == FOUND:
-        value = value_of(probe.entry)
-        remember_found(map, &probe)
-    else:
-        value = <PyObject*>default
-        add_entry(&probe, value)
-    incref(value)
-    unlock(&probe.shard.lock)
+    value = find_present(&probe, <PyObject*>key)
+    if value is NULL:
+        if locate_to_insert(&probe) == FOUND:
+            value = value_of(probe.entry)
+            remember_found(&probe)
+        else:
+            value = <PyObject*>default
+            add_entry(&probe, value)
+        incref(value)
+        unlock_shard(probe.shard)
     probe_end(&probe)
     return steal(value)

@@ -18,14 +18,30 @@ cdef extern from "sm_platform.h" nogil:
     uint64_t multiply_fold "sm_multiply_fold"(uint64_t a, uint64_t b)
     uint32_t count_trailing_zeros "__builtin_ctz"(uint32_t bits)
     uint32_t count_bits "__builtin_popcount"(uint32_t bits)
-    uint64_t load_stamp "sm_load_relaxed"(uint64_t* address)
-    void store_stamp "sm_store_relaxed"(uint64_t* address, uint64_t value)
     uint64_t next_number "sm_next"(uint64_t* counter)
     int64_t load_count "sm_load_relaxed"(int64_t* address)
     bint load_flag "sm_load_relaxed"(uint32_t* address)
     void store_flag "sm_store_relaxed"(uint32_t* address, uint32_t value)
-    uint32_t load_cursor "sm_load_relaxed"(uint32_t* address)
-    void store_cursor "sm_store_relaxed"(uint32_t* address, uint32_t value)
+    uint32_t load_number "sm_load_relaxed"(uint32_t* address)
+    void store_number "sm_store_relaxed"(uint32_t* address, uint32_t value)
+    void store_byte "sm_store_relaxed"(uint8_t* address, uint8_t value)
+    uint8_t load_byte "sm_load_relaxed"(uint8_t* address)
+    uint32_t load_ref "sm_load_acquire"(uint32_t* address)
+    void store_ref "sm_store_release"(uint32_t* address, uint32_t ref)
+    size_t load_word "sm_load_acquire"(size_t* address)
+    void store_word "sm_store_release"(size_t* address, size_t word)
+    size_t exchange_word "sm_exchange"(size_t* address, size_t word)
+    size_t fetch_or "sm_fetch_or"(size_t* address, size_t bits)
+    bint compare_exchange "sm_compare_exchange"(size_t* address, size_t* seen, size_t word)
+    char** load_directory "sm_load_acquire"(char*** address)
+    void store_directory "sm_store_release"(char*** address, char** directory)
+    Py_hash_t load_hash "sm_load_relaxed"(Py_hash_t* address)
+    PyObject* load_object "sm_load_acquire"(PyObject** address)
+    void store_object "sm_store_release"(PyObject** address, PyObject* thing)
+    uint64_t load_version "sm_load_acquire"(uint64_t* address)
+    void store_version "sm_store_release"(uint64_t* address, uint64_t version)
+    uint64_t load_stamp "sm_load_acquire"(uint64_t* address)
+    void store_stamp "sm_store_release"(uint64_t* address, uint64_t value)
     void store_count "sm_store_relaxed"(int64_t* address, int64_t value)
 
 cdef extern from "sm_lock.h" nogil:
@@ -39,6 +55,7 @@ cdef extern from "sm_match.h" nogil:
     enum: SLOTS "SM_SLOTS"
     enum: ALL_SLOTS "SM_ALL_SLOTS"
     uint32_t match_tags "sm_match"(const void* bucket, uint8_t tag)
+    void store_tag "sm_store_tag"(uint8_t* address, uint8_t tag)
 
 cdef extern from "sm_objects.h":
     enum:
@@ -47,6 +64,7 @@ cdef extern from "sm_objects.h":
         ASK_PYTHON "SM_ASK_PYTHON"
     Py_hash_t hash_of "sm_hash"(PyObject* key) except -1
     Py_hash_t str_hash "sm_str_hash"(PyObject* key) nogil
+    bint learn_hash "sm_learn_hash"(PyObject* key) nogil
     bint same_str "sm_same_str"(PyObject* a, PyObject* b) nogil
     int same_simple "sm_same_simple"(PyObject* a, PyObject* b) nogil
     bint is_small_int "sm_is_small_int"(PyObject* value) nogil
@@ -97,6 +115,8 @@ cdef extern from "Python.h":
     # Allowed while a lock is held: taking a reference runs nothing. Dropping one is not: it may run __del__.
     void incref "Py_INCREF"(PyObject* thing) noexcept nogil
     void decref "Py_DECREF"(PyObject* thing) noexcept
+    # For an object to which there is another reference, so that dropping this one runs nothing.
+    void decref_alive "Py_DECREF"(PyObject* thing) noexcept nogil
     void xdecref "Py_XDECREF"(PyObject* thing) noexcept
     bint is_str "PyUnicode_CheckExact"(PyObject* thing) noexcept nogil
     bint is_int "PyLong_CheckExact"(PyObject* thing) noexcept nogil

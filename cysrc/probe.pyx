@@ -3,6 +3,7 @@ cdef inline Shard* shard_for(Stripes* stripes, uint64_t mixed) noexcept nogil:
 
 
 cdef inline void probe_hashed(Probe* probe, Map* map, Stripes* stripes, PyObject* key, Py_hash_t hash) noexcept nogil:
+    probe.map = map
     probe.key = key
     probe.hash = hash
     probe.mixed = mix(&map.mixer, hash)
@@ -15,8 +16,8 @@ cdef inline void probe_hashed(Probe* probe, Map* map, Stripes* stripes, PyObject
 cdef inline int probe_begin(Probe* probe, Map* map, PyObject* key) except -1:
     """For reading: FOUND (there is a shard to search) or ABSENT."""
     cdef Py_hash_t hash = hash_of(key)
+    join(map)
     cdef Stripes* stripes = stripes_of(map)
-    note_thread(map)
     if unlikely(stripes is NULL):
         probe.shard = NULL
         probe.equal = NULL
@@ -29,8 +30,8 @@ cdef inline int probe_begin(Probe* probe, Map* map, PyObject* key) except -1:
 cdef inline int probe_begin_write(Probe* probe, Map* map, PyObject* key) except -1:
     """For writing: the shards exist afterwards."""
     cdef Py_hash_t hash = hash_of(key)
+    join(map)
     cdef Stripes* stripes = stripes_of(map)
-    note_thread(map)
     if unlikely(stripes is NULL):
         stripes = make_stripes(map)
         if stripes is NULL:
@@ -40,8 +41,10 @@ cdef inline int probe_begin_write(Probe* probe, Map* map, PyObject* key) except 
 
 
 cdef inline void probe_end(Probe* probe) noexcept:
+    """The end of the operation: nothing is locked or pinned, Python code may run."""
     if unlikely(probe.equal is not NULL or probe.unequal is not NULL):
         probe_forget(probe)
+    tidy()
 
 
 cdef void probe_forget(Probe* probe) noexcept:
@@ -55,60 +58,65 @@ cdef void probe_forget(Probe* probe) noexcept:
         probe.unequal = NULL
 
 
-# -- searching, under the lock -----------------------------------------------------------------------------------------
+# -- searching, locked or pinned ---------------------------------------------------------------------------------------
 
-cdef int judge_other(Probe* probe, Entry* entry) noexcept nogil:
-    """EQUAL, DIFFERENT or ASK_PYTHON for an entry with the same hash that is not simply two str."""
+cdef int judge_other(Probe* probe, PyObject* key) noexcept nogil:
+    """EQUAL, DIFFERENT or ASK_PYTHON for a key with the same hash that is not simply another str."""
     cdef Py_ssize_t i
     cdef int same
-    if entry.key == probe.equal:
+    if key == probe.equal:
         return EQUAL
-    same = same_simple(entry.key, probe.key)
+    same = same_simple(key, probe.key)
     if same == ASK_PYTHON and probe.rescan and probe.unequal is not NULL:
         for i in range(probe.n_unequal):
-            if probe.unequal[i] == entry.key:
+            if probe.unequal[i] == key:
                 return DIFFERENT
     return same
 
 
 cdef inline int judge(Probe* probe, Entry* entry) noexcept nogil:
-    if entry.key == probe.key:
+    cdef PyObject* key = key_of(entry)
+    if key == probe.key:
         return EQUAL
-    if is_str(entry.key) and is_str(probe.key):
+    if is_str(key) and is_str(probe.key):
         # Their lengths and characters are nearer than the entry's hash, which may lie on another cache line.
-        return same_str(entry.key, probe.key)
-    if entry.hash != probe.hash:
+        return same_str(key, probe.key)
+    if load_hash(&entry.hash) != probe.hash:
         return DIFFERENT
-    return judge_other(probe, entry)
+    return judge_other(probe, key)
 
 
-cdef inline int walk(Probe* probe, Bucket* bucket, uint32_t hits) noexcept nogil:
+cdef inline int walk(Probe* probe, Table* table, Bucket* bucket, uint32_t hits) noexcept nogil:
     """Search a chain from the slots `hits` of `bucket` on: FOUND, ABSENT or ASK_PYTHON (about probe.entry)."""
-    cdef Shard* shard = probe.shard
     cdef uint32_t ref
+    cdef Entry* entry
     cdef int same
     while True:
         while hits:
-            ref = bucket.refs[count_trailing_zeros(hits)]
+            ref = load_ref(&bucket.refs[count_trailing_zeros(hits)])
             hits &= hits - 1
-            same = judge(probe, entry_at(shard, ref))
+            entry = entry_in(table, ref)
+            same = judge(probe, entry)
             if likely(same != DIFFERENT):
-                probe.entry = entry_at(shard, ref)
+                probe.entry = entry
                 probe.ref = ref
                 if unlikely(same == ASK_PYTHON):
+                    probe.table = table
                     probe.bucket = bucket
                     probe.hits = hits
-                    probe.version = shard.version
                 return same
-        bucket = following(shard, bucket)
+        bucket = following(table, bucket)
         if likely(bucket is NULL):
             return ABSENT
         hits = match_tags(bucket, tag_of(probe.mixed))
 
 
 cdef inline int search(Probe* probe) noexcept nogil:
-    cdef Bucket* bucket = home(probe.shard, probe.mixed)
-    return walk(probe, bucket, match_tags(bucket, tag_of(probe.mixed)))
+    cdef Table* table
+    cdef Bucket* bucket
+    probe.version = load_version(&probe.shard.version)
+    bucket = home(probe.shard, probe.mixed, &table)
+    return walk(probe, table, bucket, match_tags(bucket, tag_of(probe.mixed)))
 
 
 cdef inline Entry* find_str(Shard* shard, PyObject* key, uint64_t mixed, bint* doubt) noexcept nogil:
@@ -116,28 +124,63 @@ cdef inline Entry* find_str(Shard* shard, PyObject* key, uint64_t mixed, bint* d
 
     The short way for the keys that most maps have: it needs no probe, so everything stays in registers.
     """
-    cdef Bucket* bucket = home(shard, mixed)
+    cdef Table* table
+    cdef Bucket* bucket = home(shard, mixed, &table)
     cdef Entry* entry
+    cdef PyObject* stored
     cdef uint32_t hits
     while True:
         hits = match_tags(bucket, tag_of(mixed))
         while hits:
-            entry = entry_at(shard, bucket.refs[count_trailing_zeros(hits)])
-            if likely(entry.key == key):
+            entry = entry_in(table, load_ref(&bucket.refs[count_trailing_zeros(hits)]))
+            stored = key_of(entry)
+            if likely(stored == key):
                 return entry
-            if likely(is_str(entry.key)):
+            if likely(is_str(stored)):
                 # Their lengths and characters are nearer than the entry's hash, which may lie on another cache line.
-                if same_str(entry.key, key):
+                if same_str(stored, key):
                     return entry
-            elif entry.hash == str_hash(key):
+            elif load_hash(&entry.hash) == str_hash(key):
                 doubt[0] = True
             hits &= hits - 1
-        bucket = following(shard, bucket)
+        bucket = following(table, bucket)
         if likely(bucket is NULL):
             return NULL
 
 
-# -- asking Python, without the lock -----------------------------------------------------------------------------------
+# -- holding what is searched ------------------------------------------------------------------------------------------
+
+cdef inline void hold(Probe* probe) noexcept nogil:
+    """Pin the thread to read, or lock the shard; to read while clear() is at work it is locked too."""
+    if probe.pinned:
+        if probe.overwriting:
+            pin_to_write()
+        else:
+            pin()
+        if likely(may_go_on(probe)):
+            return
+        unpin()
+        probe.pinned = False
+        probe.rescan = True
+    lock_shard(probe.shard)
+    probe.stamp = load_stamp(&probe.map.stamp)
+
+
+cdef inline bint may_go_on(Probe* probe) noexcept nogil:
+    probe.stamp = load_stamp(&probe.map.stamp)
+    if not SM_FREE_THREADED:
+        return True
+    return probe.stamp != 0 and not (probe.overwriting and load_number(&probe.map.frozen))
+
+
+cdef inline void let_go(Probe* probe) noexcept nogil:
+    if probe.pinned:
+        unpin()
+    else:
+        unlock_shard(probe.shard)
+
+
+# -- asking Python, holding nothing ------------------------------------------------------------------------------------
 
 cdef int remember_unequal(Probe* probe, PyObject* stored) except -1:
     """Keep the reference to `stored`, which the probe owns from now on, whatever is returned."""
@@ -158,12 +201,12 @@ cdef int remember_unequal(Probe* probe, PyObject* stored) except -1:
 
 
 cdef int ask(Probe* probe) except -1:
-    """Take the lock held and a candidate in probe.entry; return as search does, the lock held, or -1 and not held."""
-    cdef PyObject* stored = probe.entry.key
+    """Called while holding, with a candidate in probe.entry; returns as search does, holding, or -1 holding nothing."""
+    cdef PyObject* stored = key_of(probe.entry)
     cdef PyObject* former
     cdef int same
     incref(stored)
-    unlock(&probe.shard.lock)
+    let_go(probe)
     try:
         same = rich_compare_bool(stored, probe.key, Py_EQ)
     except:
@@ -175,13 +218,13 @@ cdef int ask(Probe* probe) except -1:
         xdecref(former)
     else:
         remember_unequal(probe, stored)
-    lock(&probe.shard.lock)
-    if probe.version != probe.shard.version:
+    hold(probe)
+    if probe.version != load_version(&probe.shard.version):
         probe.rescan = True
         return search(probe)
     if same:
         return FOUND
-    return walk(probe, probe.bucket, probe.hits)
+    return walk(probe, probe.table, probe.bucket, probe.hits)
 
 
 cdef int locate_by_asking(Probe* probe) except -1:
@@ -195,10 +238,36 @@ cdef int locate_by_asking(Probe* probe) except -1:
     return answer
 
 
-cdef inline int locate(Probe* probe) except -1:
-    """Take the stripe lock and find the key: FOUND or ABSENT with the lock held; -1 without it."""
-    lock(&probe.shard.lock)
+cdef inline int locate_holding(Probe* probe) except -1:
+    hold(probe)
     cdef int answer = search(probe)
     if unlikely(answer == ASK_PYTHON):
         return locate_by_asking(probe)
     return answer
+
+
+cdef inline int locate(Probe* probe) except -1:
+    """Take the stripe lock and find the key: FOUND or ABSENT with the lock held; -1 without it."""
+    probe.pinned = False
+    return locate_holding(probe)
+
+
+cdef inline int locate_to_read(Probe* probe, size_t* word) except -1:
+    """FOUND with a word that has a value, good until end_reading; or ABSENT, until then as well. -1: nothing is
+    held."""
+    probe.pinned = True
+    probe.overwriting = False
+    while True:
+        if unlikely(locate_holding(probe) == ABSENT):
+            return ABSENT
+        word[0] = word_of(probe.entry)
+        if not SM_FREE_THREADED or likely(word[0] != MOVED):
+            return FOUND if likely(value_in(word[0]) is not NULL) else ABSENT
+        # shrink() is at work: with the lock there is no such word.
+        let_go(probe)
+        probe.pinned = False
+        probe.rescan = True
+
+
+cdef inline void end_reading(Probe* probe) noexcept nogil:
+    let_go(probe)

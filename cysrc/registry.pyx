@@ -47,6 +47,7 @@ cdef void map_after_fork(Map* map, unsigned long survivor) noexcept nogil:
     cdef Reservation* reservation
     cdef uint32_t i
     map.create = 0
+    map.frozen = 0
     if map.stripes is NULL:
         return
     for i in range(map.stripes.shards):
@@ -62,6 +63,7 @@ cdef void map_after_fork(Map* map, unsigned long survivor) noexcept nogil:
 cdef void after_fork_in_child() noexcept nogil:
     global all_maps_lock, waiting_graph_lock, forks
     cdef Map* map
+    epochs_after_fork()
     all_maps_lock = 0
     waiting_graph_lock = 0
     set_waiting_graph(NULL)
@@ -72,5 +74,5 @@ cdef void after_fork_in_child() noexcept nogil:
         map = map.next
 
 
-if pthread_atfork(NULL, NULL, after_fork_in_child) != 0:
-    raise MemoryError("no memory for the fork handler of shardmap")
+if epochs_init() != 0 or pthread_atfork(NULL, NULL, after_fork_in_child) != 0:
+    raise MemoryError("no memory for the epochs or the fork handler of shardmap")

@@ -125,25 +125,25 @@ cdef int wait_for(Shard* shard, Reservation* reservation) except -1:
     waiter.owner = reservation.owner
     waiter.bell = PyThread_allocate_lock()
     if waiter.bell is NULL:
-        unlock(&shard.lock)
+        unlock_shard(shard)
         raise MemoryError
     PyThread_acquire_lock(waiter.bell, NOWAIT_LOCK)
     if not enlist(reservation, &waiter):
-        unlock(&shard.lock)
+        unlock_shard(shard)
         PyThread_release_lock(waiter.bell)
         PyThread_free_lock(waiter.bell)
         raise DeadlockError(
             "waiting for this key would never end: the thread that computes it waits, perhaps through others, "
             "for a key that this thread is computing")
-    unlock(&shard.lock)
+    unlock_shard(shard)
     try:
         sleep_on(waiter.bell, born)
     finally:
-        lock(&shard.lock)
+        lock_shard(shard)
         if waiter.waits and born == forks:
             # Still linked, so the reservation still exists. In the child of a fork all waiters have been unlinked.
             withdraw(reservation, &waiter)
-        unlock(&shard.lock)
+        unlock_shard(shard)
         # It may have been rung after a handler raised: only a lock that is held may be released.
         PyThread_acquire_lock(waiter.bell, NOWAIT_LOCK)
         PyThread_release_lock(waiter.bell)
@@ -153,19 +153,17 @@ cdef int wait_for(Shard* shard, Reservation* reservation) except -1:
 
 # -- meeting one -------------------------------------------------------------------------------------------------------
 
-cdef inline bint is_reserved(Entry* entry) noexcept nogil:
-    return (entry.word & RESERVED) != 0
-
-
 cdef PyObject* revert_abandoned(Shard* shard, uint64_t mixed, Reservation* reservation) noexcept nogil:
-    """Undo a reservation whose thread does not exist in this process. Returns a key to drop, or NULL."""
+    """Undo a reservation whose thread does not exist in this process. Returns a key for the caller to drop, or NULL."""
     cdef Entry* entry = entry_at(shard, reservation.ref)
     cdef PyObject* key = NULL
     unlink_reservation(shard, reservation)
-    entry.word &= ~<size_t>RESERVED
-    if entry.word == 0:
-        key = entry.key
-        remove_entry(shard, mixed, reservation.ref)
+    if value_of(entry) is not NULL:
+        store_word(&entry.word, entry.word & ~<size_t>RESERVED)
+    else:
+        store_word(&entry.word, DELETED)
+        key = displace(shard.map, entry.key)
+        remove_entry(shard, mixed, reservation.ref, False)
     free(reservation)
     return key
 
@@ -179,11 +177,11 @@ cdef int face_reservation(Probe* probe, bint may_wait) except -1:
     cdef PyObject* displaced
     if reservation.abandoned:
         displaced = revert_abandoned(probe.shard, probe.mixed, reservation)
-        unlock(&probe.shard.lock)
-        xdecref(displaced)
+        unlock_shard(probe.shard)
+        drop(displaced)
         return RETRY
     if reservation.owner == this_thread():
-        unlock(&probe.shard.lock)
+        unlock_shard(probe.shard)
         raise RuntimeError(f"this thread is computing the value of {<object>probe.key!r} and cannot write it meanwhile")
     if not may_wait:
         return STAYS
@@ -212,7 +210,7 @@ cdef inline int locate_to_write(Probe* probe) except -1:
     cdef int answer
     while True:
         answer = locate(probe)
-        if likely(answer == ABSENT or not is_reserved(probe.entry)):
+        if likely(answer == ABSENT or not is_reserved(word_of(probe.entry))):
             return answer
         meet_reservation(probe, True)
 
@@ -222,7 +220,7 @@ cdef inline int locate_to_change(Probe* probe) except -1:
     cdef int answer
     while True:
         answer = locate(probe)
-        if likely(answer == ABSENT or not is_reserved(probe.entry)):
+        if likely(answer == ABSENT or not is_reserved(word_of(probe.entry))):
             return answer
         if meet_reservation(probe, value_of(probe.entry) is not NULL) == STAYS:
             return ABSENT
@@ -233,7 +231,7 @@ cdef inline int locate_to_insert(Probe* probe) except -1:
     cdef int answer
     while True:
         answer = locate(probe)
-        if likely(answer == ABSENT or not is_reserved(probe.entry)):
+        if likely(answer == ABSENT or not is_reserved(word_of(probe.entry))):
             return answer
         if meet_reservation(probe, value_of(probe.entry) is NULL) == STAYS:
             return FOUND

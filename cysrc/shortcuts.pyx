@@ -31,38 +31,69 @@ cdef struct SecondStep:
 
 cdef SecondStep second
 
+# The same function as store_absent, called as C does: -1 says that an exception is set.
+cdef int (*insert_absent)(Map* map, PyObject* key, PyObject* value) noexcept
+insert_absent = <int (*)(Map*, PyObject*, PyObject*) noexcept>store_absent
+
 cdef enum:
     UNDECIDED = ASK_PYTHON
 
 
-cdef inline int look_up(Map* map, PyObject* key, Shard** shard, Entry** entry) noexcept nogil:
-    """FOUND: a settled entry, its shard locked. ABSENT, or UNDECIDED: nothing is locked."""
-    cdef Stripes* stripes = stripes_of(map)
+cdef inline int look_up(Map* map, PyObject* key, Shard** shard, Entry** entry, size_t* word) noexcept nogil:
+    """Pinned: FOUND, with the entry's settled word; ABSENT; or UNDECIDED. The key is_known_str."""
+    cdef uint64_t stamp = load_stamp(&map.stamp)
     cdef bint doubt = False
     cdef uint64_t mixed
-    if unlikely(not is_str(key) or str_hash(key) == -1 or stripes is NULL):
+    if unlikely(stamp == 0):
+        # Never written to, or clear() is at work.
         return UNDECIDED
-    note_thread(map)
     mixed = mix(&map.mixer, str_hash(key))
-    shard[0] = shard_for(stripes, mixed)
-    lock(&shard[0].lock)
+    shard[0] = shard_for(stripes_of(map), mixed)
     entry[0] = find_str(shard[0], key, mixed, &doubt)
-    if likely(entry[0] is not NULL and is_settled(entry[0])):
-        if entry[0].key == key:
-            remember(map, shard[0], entry[0])
-        return FOUND
-    unlock(&shard[0].lock)
-    return UNDECIDED if doubt or entry[0] is not NULL else ABSENT
+    if unlikely(entry[0] is NULL):
+        return UNDECIDED if doubt else ABSENT
+    word[0] = word_of(entry[0])
+    if unlikely(not is_settled(word[0])):
+        return UNDECIDED
+    if key_of(entry[0]) == key:
+        remember(shard[0], entry[0], key, stamp)
+    return FOUND
 
 
-cdef inline int overwrite(Shard* shard, Entry* entry, PyObject* value) noexcept:
-    """Give a settled entry another value; releases the lock."""
-    cdef PyObject* displaced = <PyObject*>entry.word
-    adopt_value(shard, value)
-    entry.word = <size_t>value
-    unlock(&shard.lock)
-    decref(displaced)
-    return 0
+cdef inline bint may_look_up(Map* map, PyObject* key) noexcept nogil:
+    """Before pinning: is the key a str with a known hash, and may this thread use the map?"""
+    if unlikely(not is_str(key) or not joined()):
+        return False
+    note_thread(map)
+    return likely(str_hash(key) != -1 or learn_hash(key))
+
+
+cdef inline PyObject* look_up_value(Map* map, PyObject* key, int* answer) noexcept nogil:
+    """A new reference to the value, or NULL, and why."""
+    cdef Shard* shard
+    cdef Entry* entry
+    cdef size_t word
+    answer[0] = UNDECIDED
+    if likely(may_look_up(map, key)):
+        pin()
+        answer[0] = look_up(map, key, &shard, &entry, &word)
+        if likely(answer[0] == FOUND):
+            incref(<PyObject*>word)
+        unpin()
+    return <PyObject*>word if likely(answer[0] == FOUND) else NULL
+
+
+cdef inline int overwrite(Map* map, Shard* shard, Entry* entry, size_t word, PyObject* value) noexcept:
+    """Pinned as a writer: give the entry another value than the settled one, and unpin. UNDECIDED: not done."""
+    cdef PyObject* displaced
+    if unlikely(SM_FREE_THREADED and load_number(&map.frozen)
+                or not overwrite_word(shard, entry, &word, value)):
+        unpin()
+        return UNDECIDED
+    displaced = displace(map, displaced_by(word, value))
+    unpin()
+    drop(displaced)
+    return FOUND
 
 
 cdef PyObject* subscript(PyObject* self, PyObject* key) noexcept:
@@ -71,11 +102,9 @@ cdef PyObject* subscript(PyObject* self, PyObject* key) noexcept:
 
 
 cdef PyObject* second_subscript(PyObject* self, PyObject* key) noexcept:
-    cdef Shard* shard
-    cdef Entry* entry
-    if likely(look_up(map_of(self), key, &shard, &entry) == FOUND):
-        return take_value(shard, entry)
-    return full_subscript(self, key)
+    cdef int answer
+    cdef PyObject* value = look_up_value(map_of(self), key, &answer)
+    return value if likely(answer == FOUND) else full_subscript(self, key)
 
 
 cdef PyObject* get(PyObject* self, PyObject** arguments, Py_ssize_t n) noexcept:
@@ -88,11 +117,13 @@ cdef PyObject* get(PyObject* self, PyObject** arguments, Py_ssize_t n) noexcept:
 
 
 cdef PyObject* second_get(PyObject* self, PyObject** arguments, Py_ssize_t n) noexcept:
-    cdef Shard* shard
-    cdef Entry* entry
-    cdef int answer = look_up(map_of(self), arguments[0], &shard, &entry) if n == 1 or n == 2 else UNDECIDED
+    cdef int answer
+    cdef PyObject* value
+    if unlikely(n != 1 and n != 2):
+        return full_get(self, arguments, n, NULL)
+    value = look_up_value(map_of(self), arguments[0], &answer)
     if likely(answer == FOUND):
-        return take_value(shard, entry)
+        return value
     if answer == UNDECIDED:
         return full_get(self, arguments, n, NULL)
     return new_reference(arguments[1] if n == 2 else <PyObject*>None)
@@ -119,40 +150,62 @@ cdef inline PyObject* new_reference(PyObject* thing) noexcept nogil:
 
 
 cdef int contains_key(PyObject* self, PyObject* key) noexcept:
-    cdef Seen* seen = recall(map_of(self), key)
-    if unlikely(seen is NULL):
-        return second.contains(self, key)
-    unlock(&seen.shard.lock)
-    return 1
+    cdef Seen* seen = recall(key)
+    cdef size_t word
+    cdef bint there = False
+    if likely(seen is not NULL):
+        pin()
+        there = recalled_word(map_of(self), seen, key, &word)
+        unpin()
+    return 1 if likely(there) else second.contains(self, key)
 
 
 cdef int second_contains(PyObject* self, PyObject* key) noexcept:
+    cdef Map* map = map_of(self)
     cdef Shard* shard
     cdef Entry* entry
-    cdef int answer = look_up(map_of(self), key, &shard, &entry)
-    if answer == UNDECIDED:
-        return full_contains(self, key)
-    if answer == FOUND:
-        unlock(&shard.lock)
-    return answer == FOUND
+    cdef size_t word
+    cdef int answer = UNDECIDED
+    if likely(may_look_up(map, key)):
+        pin()
+        answer = look_up(map, key, &shard, &entry, &word)
+        unpin()
+    return answer == FOUND if likely(answer != UNDECIDED) else full_contains(self, key)
 
 
 cdef int assign(PyObject* self, PyObject* key, PyObject* value) noexcept:
+    cdef Map* map = map_of(self)
     cdef Seen* seen
+    cdef size_t word
     if likely(value is not NULL and value != <PyObject*>MISSING):
-        seen = recall(map_of(self), key)
+        seen = recall(key)
         if likely(seen is not NULL):
-            return overwrite(seen.shard, seen.entry, value)
+            pin_to_write()
+            if likely(recalled_word(map, seen, key, &word)):
+                if likely(overwrite(map, seen.shard, seen.entry, word, value) == FOUND):
+                    return 0
+            else:
+                unpin()
     return second.assign(self, key, value)
 
 
 cdef int second_assign(PyObject* self, PyObject* key, PyObject* value) noexcept:
+    cdef Map* map = map_of(self)
     cdef Shard* shard
     cdef Entry* entry
-    if unlikely(value is NULL or value == <PyObject*>MISSING):
-        return full_assign(self, key, value)
-    if look_up(map_of(self), key, &shard, &entry) == FOUND:
-        return overwrite(shard, entry, value)
+    cdef size_t word
+    cdef int answer = UNDECIDED
+    if likely(value is not NULL and value != <PyObject*>MISSING and may_look_up(map, key)):
+        pin_to_write()
+        answer = look_up(map, key, &shard, &entry, &word)
+        if answer == FOUND:
+            answer = overwrite(map, shard, entry, word, value)
+        else:
+            unpin()
+    if answer == FOUND:
+        return 0
+    if answer == ABSENT:
+        return insert_absent(map, key, value)
     return full_assign(self, key, value)
 
 

@@ -1,6 +1,7 @@
 # The stripes of a map: made at its first write, locked one by one or all together, taken apart at its end.
 #
-# Lock order: Map.create, then the stripes in index order, then the graph of waiting threads.
+# Lock order: Map.create, then the stripes in index order, then the graph of waiting threads. A thread is pinned when it
+# has its lock, or all of them, and not while it waits for one.
 
 cdef extern from "sm_platform.h" nogil:
     Stripes* load_stripes "sm_load_acquire"(Stripes** address)
@@ -16,8 +17,9 @@ cdef uint64_t last_stamp = 0
 
 
 cdef void restamp(Map* map) noexcept nogil:
-    """Make what threads remember of the map's entries invalid (lookaside.pyx). Necessary before memory of entries is
-    freed, with the locks of their shards held."""
+    """Make what threads remember of the map's entries invalid (lookaside.pyx). Necessary when entries have been moved
+    or removed without being marked, after that and before their memory is retired; the locks of their shards are
+    held."""
     store_stamp(&map.stamp, next_number(&last_stamp))
 
 
@@ -26,23 +28,37 @@ cdef size_t stripes_bytes(uint32_t shards) noexcept nogil:
     return (sizeof(Stripes) + <size_t>(shards - 1) * sizeof(Shard) + 63) & ~<size_t>63
 
 
-cdef void shard_reset(Map* map, Shard* shard) noexcept nogil:
+cdef inline void lock_shard(Shard* shard) noexcept nogil:
+    lock(&shard.lock)
+    pin()
+
+
+cdef inline void unlock_shard(Shard* shard) noexcept nogil:
+    unpin()
+    unlock(&shard.lock)
+
+
+cdef void shard_reset(Shard* shard) noexcept nogil:
     """An empty shard that owns nothing. Its lock, its version and its callbacks' reservations are left alone."""
-    shard.table = <Bucket*>EMPTY_BUCKET
-    shard.old = NULL
-    shard.mask = shard.old_mask = 0
+    store_word(&shard.table, EMPTY_TABLE)
+    store_word(&shard.old, 0)
     memset(&shard.entries, 0, sizeof(Arena))
-    memset(&shard.overflow, 0, sizeof(Arena))
     memset(&shard.popped, 0, sizeof(ArenaPosition))
-    shard.tracked = 0
+    memset(&shard.limbo, 0, sizeof(Limbo))
+    store_byte(&shard.tracked, 0)
     shard.limit = shard.overflow_limit = 0
     shard.cursor = shard.evacuated = 0
+    store_count(&shard.count, 0)
+    note_change(shard)
+
+
+cdef void shard_init(Map* map, Shard* shard) noexcept nogil:
+    shard.map = map
     shard.always_grow = map.always_grow
     shard.slots = (1 << map.slots) - 1
     shard.load = map.load
     shard.mixer = map.mixer
-    store_count(&shard.count, 0)
-    shard.version += 1
+    shard_reset(shard)
 
 
 cdef Stripes* make_stripes(Map* map) except? NULL:
@@ -59,9 +75,10 @@ cdef Stripes* make_stripes(Map* map) except? NULL:
             stripes.shards = map.shards
             stripes.mask = map.shards - 1
             for i in range(map.shards):
-                shard_reset(map, &stripes.shard[i])
-            restamp(map)
+                shard_init(map, &stripes.shard[i])
             publish_stripes(&map.stripes, stripes)
+            # Second: who sees a stamp that is not 0 finds the stripes.
+            restamp(map)
     unlock(&map.create)
     return stripes
 
@@ -87,7 +104,8 @@ cdef int configure_by_default(Map* map) except -1:
 # -- all at once -------------------------------------------------------------------------------------------------------
 
 cdef Stripes* lock_all(Map* map) noexcept nogil:
-    """Stop every writer, and the readers that take locks. NULL, with only Map.create held, before the first write."""
+    """Stop every writer but overwriters, and readers that take locks. NULL, with only Map.create held, before the first
+    write."""
     cdef Stripes* stripes
     cdef uint32_t i
     lock(&map.create)
@@ -95,16 +113,35 @@ cdef Stripes* lock_all(Map* map) noexcept nogil:
     if SM_FREE_THREADED and stripes is not NULL:
         for i in range(stripes.shards):
             lock(&stripes.shard[i].lock)
+    pin()
     return stripes
 
 
 cdef void unlock_all(Map* map) noexcept nogil:
     cdef Stripes* stripes = map.stripes
     cdef uint32_t i
+    unpin()
     if SM_FREE_THREADED and stripes is not NULL:
         for i in range(stripes.shards):
             unlock(&stripes.shard[i].lock)
     unlock(&map.create)
+
+
+cdef Stripes* freeze_all(Map* map) noexcept nogil:
+    """As lock_all, and no overwriter changes a value until thaw_all: they look at map.frozen after they have pinned
+    themselves, and those who have looked already are waited for."""
+    cdef Stripes* stripes = lock_all(map)
+    if SM_FREE_THREADED and not is_private(map):
+        store_number(&map.frozen, 1)
+        unpin()
+        wait_for_writers()
+        pin()
+    return stripes
+
+
+cdef void thaw_all(Map* map) noexcept nogil:
+    store_number(&map.frozen, 0)
+    unlock_all(map)
 
 
 cdef int64_t total_count(Map* map) noexcept nogil:
@@ -121,25 +158,23 @@ cdef int64_t total_count(Map* map) noexcept nogil:
 # -- taking apart ------------------------------------------------------------------------------------------------------
 
 cdef struct Remains:
-    # What a shard held when it was emptied.
-    Bucket* table
-    Bucket* old
-    uint32_t mask
-    uint32_t old_mask
+    # What a shard held when it was emptied. Several shards' follow each other in memory.
+    uint32_t shards          # in all
+    bint owned               # whether the entries' references go with them
+    size_t table
+    size_t old
     Arena entries
-    Arena overflow
 
 
 cdef void shard_remains(Shard* shard, Remains* remains) noexcept nogil:
+    remains.shards = 1
+    remains.owned = True
     remains.table = shard.table
     remains.old = shard.old
-    remains.mask = shard.mask
-    remains.old_mask = shard.old_mask
     remains.entries = shard.entries
-    remains.overflow = shard.overflow
 
 
-cdef void shard_detach(Map* map, Shard* shard, Remains* remains) noexcept nogil:
+cdef void shard_detach(Shard* shard, Remains* remains) noexcept nogil:
     """Empty a shard in constant time. Computations that run are cancelled: they count as done just before."""
     cdef Reservation* reservation = shard.reservations
     cdef Reservation* next_reservation
@@ -153,37 +188,62 @@ cdef void shard_detach(Map* map, Shard* shard, Remains* remains) noexcept nogil:
             reservation.cancelled = True
             wake_all(reservation)
         reservation = next_reservation
-    shard_reset(map, shard)
+    shard_reset(shard)
 
 
-cdef void remains_release(Remains* remains) noexcept:
-    """Drop all keys and values, which may run any code, and free the memory. Nothing is locked."""
+cdef void drop_entries(Arena* entries) noexcept:
+    """Drop all keys and values, which may run any code. Nothing is locked, nobody else knows the entries."""
     cdef ArenaPosition at
     cdef Entry* entry
     memset(&at, 0, sizeof(at))
     while True:
-        entry = <Entry*>arena_next(&remains.entries, &at, ENTRY_SIZE)
+        entry = <Entry*>arena_next(entries, &at, ENTRY_SIZE)
         if entry is NULL:
-            break
-        decref(entry.key)
-        xdecref(value_of(entry))
-    remains_free(remains)
+            return
+        if not is_deleted(entry.word):
+            xdecref(value_in(entry.word))
+            decref(entry.key)
 
 
-cdef void remains_free(Remains* remains) noexcept nogil:
-    if <const char*>remains.table != EMPTY_BUCKET:
-        lines_free(remains.table, (<size_t>remains.mask + 1) * BUCKET_SIZE)
-    if remains.old is not NULL:
-        lines_free(remains.old, (<size_t>remains.old_mask + 1) * BUCKET_SIZE)
+cdef void remains_close(Remains* remains) noexcept nogil:
+    """Free the memory."""
+    if remains.table != EMPTY_TABLE:
+        table_free(table_at(remains.table))
+    if remains.old != 0:
+        table_free(table_at(remains.old))
     arena_close(&remains.entries, ENTRY_SIZE)
-    arena_close(&remains.overflow, BUCKET_SIZE)
+
+
+cdef void remains_free(Remains* remains) noexcept:
+    if remains.owned:
+        drop_entries(&remains.entries)
+    remains_close(remains)
+
+
+cdef void remains_release(Remains* remains) noexcept:
+    cdef uint32_t i
+    for i in range(remains.shards):
+        remains_free(&remains[i])
+    free(remains)
+
+
+cdef Remains* displace_remains(Map* map, Remains* remains) noexcept nogil:
+    """Pinned, as displace(): what the caller is to release after unpinning, or NULL."""
+    if not SM_FREE_THREADED or is_private(map):
+        return remains
+    retire(<size_t>remains | REMAINS_OF_MAP)
+    # They may be large: as soon as possible.
+    me.due = 1
+    return NULL
 
 
 cdef int clear_all(Map* map) except -1:
-    """Remove every entry at one instant."""
+    """Remove every entry at one instant, that of the zero in the stamp: readers without the lock that have seen another
+    one began before, and those that see the zero wait for the lock."""
     cdef Stripes* stripes = stripes_of(map)
     cdef Remains* remains
     cdef uint32_t i, shards
+    join(map)
     if stripes is NULL:
         return 0
     shards = stripes.shards
@@ -191,13 +251,16 @@ cdef int clear_all(Map* map) except -1:
     if remains is NULL:
         raise MemoryError
     lock_all(map)
+    store_stamp(&map.stamp, 0)
+    for i in range(shards):
+        shard_detach(&stripes.shard[i], &remains[i])
     restamp(map)
-    for i in range(shards):
-        shard_detach(map, &stripes.shard[i], &remains[i])
+    remains.shards = shards
+    remains = displace_remains(map, remains)
     unlock_all(map)
-    for i in range(shards):
-        remains_release(&remains[i])
-    free(remains)
+    if remains is not NULL:
+        remains_release(remains)
+    tidy()
     return 0
 
 
@@ -210,6 +273,6 @@ cdef void destroy(Map* map) noexcept:
         return
     map.stripes = NULL
     for i in range(stripes.shards):
-        shard_detach(map, &stripes.shard[i], &remains)
-        remains_release(&remains)
+        shard_detach(&stripes.shard[i], &remains)
+        remains_free(&remains)
     lines_free(stripes, stripes_bytes(stripes.shards))

@@ -57,24 +57,12 @@ cdef bint finish_moving(Shard* shard) noexcept nogil:
     """Complete the move that is going on. The lock is held before and after, but given away now and then: anything may
     have happened meanwhile. False: no memory, the writers will go on with it."""
     cdef int _step
-    while shard.old is not NULL:
+    while shard.old != 0:
         for _step in range(RESERVE_STEP):
-            if shard.old is not NULL and advance(shard) < 0:
+            if shard.old != 0 and advance(shard) < 0:
                 return False
-        unlock(&shard.lock)
-        lock(&shard.lock)
-    return True
-
-
-cdef bint make_table(Shard* shard, uint32_t buckets) noexcept nogil:
-    """For an unused shard. False: no memory."""
-    cdef Bucket* table = <Bucket*>lines_new(<size_t>buckets * BUCKET_SIZE)
-    if table is NULL:
-        return False
-    shard.table = table
-    shard.mask = buckets - 1
-    shard.version += 1
-    set_limits(shard)
+        unlock_shard(shard)
+        lock_shard(shard)
     return True
 
 
@@ -83,21 +71,21 @@ cdef bint reserve_shard(Shard* shard, uint64_t entries) noexcept nogil:
     cdef uint32_t buckets
     cdef bint grown = False
     cdef bint done = True
-    lock(&shard.lock)
+    lock_shard(shard)
     buckets = buckets_for(entries, shard.load)
     while done:
         # Looked at anew each time: while a move was finished, the shard may have been cleared, shrunk, or grown.
         if is_unused(shard):
             done = make_table(shard, buckets)
             break
-        if shard.old is not NULL:
+        if shard.old != 0:
             if not finish_moving(shard):
                 break
-        elif grown or shard.mask + 1 >= buckets:
+        elif grown or buckets_of(shard.table) >= buckets:
             break
         else:
             done = grown = begin_resize(shard, buckets) == 0
-    unlock(&shard.lock)
+    unlock_shard(shard)
     return done
 
 
@@ -107,6 +95,7 @@ cdef int reserve_all(Map* map, uint64_t entries) except -1:
     cdef uint64_t a_shard
     if entries == 0:
         return 0
+    join(map)
     stripes = make_stripes(map)
     if stripes is NULL:
         raise MemoryError
@@ -114,25 +103,48 @@ cdef int reserve_all(Map* map, uint64_t entries) except -1:
     for i in range(stripes.shards):
         if not reserve_shard(&stripes.shard[i], a_shard):
             raise MemoryError
+    tidy()
     return 0
 
 
+# Shrinking copies a shard's entries to a new arena, then its table. The words move last, by an exchange that leaves
+# MOVED behind: an overwriter without the lock either comes before it, and its value moves along, or sees the mark.
+# Whoever meets the mark, in what the shard had before, waits for the lock.
+
 cdef bint pack_into(Shard* shard, Shard* packed) noexcept nogil:
-    """Copy all entries, one after the other, into the empty table and arenas of `packed`. False: no memory."""
+    """Copy all entries but for their words, one after the other, into the empty table and arena of `packed`. False: no
+    memory."""
     cdef ArenaPosition at
     cdef Entry* entry
+    cdef Entry* copy
     cdef uint32_t ref
     memset(&at, 0, sizeof(at))
     while True:
-        entry = <Entry*>arena_next(&shard.entries, &at, ENTRY_SIZE)
+        entry = next_entry(shard, &at)
         if entry is NULL:
+            publish_directory(packed)
             return True
         ref = arena_new(&packed.entries, ENTRY_SIZE)
         if ref == NO_ITEM:
             return False
-        entry_at(packed, ref)[0] = entry[0]
+        copy = entry_at(packed, ref)
+        copy.key = entry.key
+        copy.hash = entry.hash
         if place(packed, mix(&packed.mixer, entry.hash), ref) < 0:
             return False
+
+
+cdef void move_words(Shard* shard, Shard* packed) noexcept nogil:
+    """Of all entries, which `packed` has in the same order."""
+    cdef ArenaPosition at, packed_at
+    cdef Entry* entry
+    memset(&at, 0, sizeof(at))
+    memset(&packed_at, 0, sizeof(at))
+    while True:
+        entry = next_entry(shard, &at)
+        if entry is NULL:
+            return
+        (<Entry*>arena_next(&packed.entries, &packed_at, ENTRY_SIZE)).word = exchange_word(&entry.word, MOVED)
 
 
 cdef void follow_reservations(Shard* shard, Shard* packed) noexcept nogil:
@@ -143,50 +155,73 @@ cdef void follow_reservations(Shard* shard, Shard* packed) noexcept nogil:
     while reservation is not NULL:
         key = entry_at(shard, reservation.ref).key
         memset(&at, 0, sizeof(at))
-        while (<Entry*>arena_next(&packed.entries, &at, ENTRY_SIZE)).key != key:
+        while next_entry(packed, &at).key != key:
             pass
         reservation.ref = arena_last_ref(&at, ENTRY_SIZE)
         reservation = reservation.next
 
 
-cdef bint shrink_shard(Map* map, Shard* shard) noexcept nogil:
-    """Rebuild a shard in as little memory as its entries need. False: no memory, and nothing has changed."""
+cdef bint make_packed(Shard* shard, Shard* packed) noexcept nogil:
+    """A copy of the shard in as little memory as its entries need, without their words. False: no memory for it."""
     cdef Remains remains
-    cdef Shard packed
-    memset(&packed, 0, sizeof(packed))
-    lock(&shard.lock)
-    shard_reset(map, &packed)
-    if shard.entries.n_used:
-        packed.mask = buckets_for(shard.entries.n_used, shard.load) - 1
-        packed.table = <Bucket*>lines_new((<size_t>packed.mask + 1) * BUCKET_SIZE)
-        if packed.table is NULL or not pack_into(shard, &packed):
-            unlock(&shard.lock)
-            shard_remains(&packed, &remains)
-            remains_free(&remains)
-            return False
-        follow_reservations(shard, &packed)
-    shard_remains(shard, &remains)
-    restamp(map)
-    shard.table = packed.table
-    shard.old = NULL
-    shard.mask = packed.mask
+    memset(packed, 0, sizeof(Shard))
+    shard_init(shard.map, packed)
+    if shard.entries.n_used == 0:
+        return True
+    if make_table(packed, buckets_for(shard.entries.n_used, shard.load)) and pack_into(shard, packed):
+        return True
+    shard_remains(packed, &remains)
+    remains.owned = False
+    remains_close(&remains)
+    return False
+
+
+cdef void adopt_packed(Shard* shard, Shard* packed) noexcept nogil:
+    move_words(shard, packed)
+    follow_reservations(shard, packed)
     shard.entries = packed.entries
-    shard.overflow = packed.overflow
+    memset(&shard.limbo, 0, sizeof(Limbo))
     memset(&shard.popped, 0, sizeof(ArenaPosition))
-    shard.version += 1
+    # In this order: a reader that sees the new table and the old `old` finds what was there marked.
+    store_word(&shard.table, packed.table)
+    store_word(&shard.old, 0)
+    note_change(shard)
+    restamp(shard.map)
     if is_unused(shard):
         shard.limit = shard.overflow_limit = 0
     else:
         set_limits(shard)
-    unlock(&shard.lock)
-    # The entries' references live on in the packed ones: only memory is freed.
-    remains_free(&remains)
-    return True
+
+
+cdef bint shrink_shard(Map* map, Shard* shard) noexcept:
+    """Rebuild a shard in as little memory as its entries need. False: no memory, and nothing has changed."""
+    cdef Remains* remains = <Remains*>calloc(1, sizeof(Remains))
+    cdef Shard packed
+    cdef bint made
+    if remains is NULL:
+        return False
+    lock_shard(shard)
+    made = make_packed(shard, &packed)
+    if made:
+        shard_remains(shard, remains)
+        # The references live on in the packed entries.
+        remains.owned = False
+        adopt_packed(shard, &packed)
+        remains = displace_remains(map, remains)
+    unlock_shard(shard)
+    if not made:
+        free(remains)
+    elif remains is not NULL:
+        remains_release(remains)
+    tidy()
+    return made
 
 
 cdef int shrink(Map* map) except -1:
-    cdef Stripes* stripes = stripes_of(map)
+    cdef Stripes* stripes
     cdef uint32_t i
+    join(map)
+    stripes = stripes_of(map)
     if stripes is not NULL:
         for i in range(stripes.shards):
             if not shrink_shard(map, &stripes.shard[i]):
@@ -194,15 +229,44 @@ cdef int shrink(Map* map) except -1:
     return 0
 
 
+cdef void reuse_limbo(Shard* shard) noexcept nogil:
+    """What was deleted before a synchronize() can be used again."""
+    lock_shard(shard)
+    limbo_turn(shard)
+    unlock_shard(shard)
+
+
+cdef uint64_t drain(Map* map) except? 0:
+    """Release what all maps have retired, and let this map use all its deleted entries again."""
+    cdef Stripes* stripes
+    cdef uint64_t released
+    cdef uint32_t i, _turn
+    join(map)
+    stripes = stripes_of(map)
+    if SM_FREE_THREADED and stripes is not NULL:
+        # Stamped in the first turn, used again in the second.
+        for _turn in range(2):
+            for i in range(stripes.shards):
+                reuse_limbo(&stripes.shard[i])
+            synchronize()
+        for i in range(stripes.shards):
+            reuse_limbo(&stripes.shard[i])
+    released = drain_all()
+    return released
+
+
 # -- reports -----------------------------------------------------------------------------------------------------------
 
+cdef size_t bytes_of_table(size_t word) noexcept nogil:
+    """0 for no table, and for the one that unused shards share."""
+    cdef Table* table = table_at(word)
+    if word == 0 or word == EMPTY_TABLE:
+        return 0
+    return table_bytes(table.buckets) + arena_bytes(&table.overflow, BUCKET_SIZE)
+
+
 cdef size_t shard_bytes(Shard* shard) noexcept nogil:
-    cdef size_t total = arena_bytes(&shard.entries, ENTRY_SIZE) + arena_bytes(&shard.overflow, BUCKET_SIZE)
-    if not is_unused(shard):
-        total += (<size_t>shard.mask + 1) * BUCKET_SIZE
-    if shard.old is not NULL:
-        total += (<size_t>shard.old_mask + 1) * BUCKET_SIZE
-    return total
+    return arena_bytes(&shard.entries, ENTRY_SIZE) + bytes_of_table(shard.table) + bytes_of_table(shard.old)
 
 
 cdef uint32_t waiters_of(Reservation* reservation) noexcept nogil:
@@ -217,34 +281,37 @@ cdef uint32_t waiters_of(Reservation* reservation) noexcept nogil:
 cdef struct Totals:
     int64_t entries, least, most
     uint64_t buckets, overflow_buckets, growths, bytes
-    uint32_t used, growing, reserved, waiting
+    uint32_t used, growing, reserved, waiting, deleted
 
 
 cdef void shard_totals(Shard* shard, Totals* totals) noexcept nogil:
     cdef Reservation* reservation
-    lock(&shard.lock)
+    lock_shard(shard)
     totals.entries += shard.count
     totals.least = min(totals.least, shard.count)
     totals.most = max(totals.most, shard.count)
     totals.bytes += shard_bytes(shard)
     if not is_unused(shard):
         totals.used += 1
-        totals.buckets += <uint64_t>shard.mask + 1
-    totals.overflow_buckets += shard.overflow.n_used
-    totals.growing += shard.old is not NULL
+        totals.buckets += buckets_of(shard.table)
+    totals.overflow_buckets += overflow_of(shard.table) + overflow_of(shard.old)
+    totals.deleted += shard.limbo.n + shard.limbo.n_recent
+    totals.growing += shard.old != 0
     totals.growths += shard.growths
     reservation = shard.reservations
     while reservation is not NULL:
         totals.reserved += 1
         totals.waiting += waiters_of(reservation)
         reservation = reservation.next
-    unlock(&shard.lock)
+    unlock_shard(shard)
 
 
-cdef Totals totals_of(Map* map) noexcept nogil:
+cdef Totals totals_of(Map* map) except *:
     cdef Totals totals
-    cdef Stripes* stripes = stripes_of(map)
+    cdef Stripes* stripes
     cdef uint32_t i
+    join(map)
+    stripes = stripes_of(map)
     memset(&totals, 0, sizeof(totals))
     if stripes is not NULL:
         totals.least = load_count(&stripes.shard[0].count)
@@ -269,5 +336,7 @@ cdef dict stats(Map* map):
         "growths": totals.growths,
         "reserved": totals.reserved,
         "waiting": totals.waiting,
+        "deleted": totals.deleted,
+        "retired": retired_now(),
         "bytes": totals.bytes + sizeof(Map),
     }

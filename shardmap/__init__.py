@@ -8,7 +8,9 @@
 1
 """
 
-from shardmap._core import fnv1a_64
+import atexit
+
+from shardmap._core import _close, fnv1a_64
 from shardmap.diff import Diff
 from shardmap.errors import ConfigError, DeadlockError
 from shardmap.map import ShardMap
@@ -28,3 +30,6 @@ __all__ = [
 ]
 
 __version__ = "0.1.0"
+
+# Objects that maps have displaced and not released yet end before the interpreter does.
+atexit.register(_close)

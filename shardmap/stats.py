@@ -29,5 +29,10 @@ class Stats(TypedDict):
     #: Keys reserved by a running callback, and threads that wait for one.
     reserved: int
     waiting: int
+    #: Free-threaded builds only, else 0. Removed entries of this map whose places are not used again yet; and objects
+    #: and tables that writes to all maps of the process have displaced, to be released when no reader can be looking
+    #: at them any more.
+    deleted: int
+    retired: int
     #: Native memory: tables, entries and headers, in bytes, without the key and value objects.
     bytes: int

@@ -158,10 +158,12 @@ on_every_setup = pytest.mark.parametrize("setup", SETUPS, ids=str)
 
 
 def assert_settled(m: AnyMap) -> dict[Any, Any]:
-    """The entries of a map that no thread uses any more: sound, nothing reserved, and all ways to read it agree."""
+    """The entries of a map that no thread uses any more: sound, nothing reserved, what was displaced is released, and all
+    ways to read it agree."""
+    m.drain()
     m._check()
     stats = m.stats()
-    assert (stats["reserved"], stats["waiting"]) == (0, 0)
+    assert (stats["reserved"], stats["waiting"], stats["deleted"]) == (0, 0, 0)
     entries: dict[Any, Any] = m.snapshot()
     assert len(m) == stats["entries"] == len(entries)
     assert Counter(iter(m)) == Counter(entries.keys())

@@ -144,3 +144,6 @@ class PlainMap(dict[Any, Any]):
 
     def shrink(self) -> None:
         pass
+
+    def drain(self) -> int:
+        return 0

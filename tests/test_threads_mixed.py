@@ -255,8 +255,8 @@ def test_what_is_displaced_is_released_once(setup: Setup) -> None:
     made = sum(run_copies(body, background=[lambda: m.retain(lambda key, value: value.number % 3)]))
     m.clear()
     gc.collect()
-    assert sum(assert_settled(released).values()) == made
     assert assert_settled(m) == {}
+    assert sum(assert_settled(released).values()) == made
 
 
 @on_every_setup

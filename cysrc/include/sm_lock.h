@@ -3,9 +3,9 @@
  * GIL builds compile it to nothing (sm_platform.h says why that is enough).
  *
  * Free-threaded builds: an exchange to take it, a plain store to release it. PyMutex needs two read-modify-writes for
- * the same and cannot live in memory that we lay out ourselves on 3.11. A waiter spins briefly, then detaches its thread
- * state while it sleeps, so that a stop-the-world pause (garbage collection, fork) never waits for it; it attaches
- * again *before* it tries the lock, so that no lock is taken and then held through such a pause.
+ * the same and cannot live in memory that we lay out ourselves on 3.11. A waiter spins briefly, then detaches its
+ * thread state while it sleeps, so that a stop-the-world pause (garbage collection, fork) never waits for it; it
+ * attaches again *before* it tries the lock, so that no lock is taken and then held through such a pause.
  */
 #ifndef SHARDMAP_LOCK_H
 #define SHARDMAP_LOCK_H
@@ -40,7 +40,15 @@ static inline int sm_try_lock(sm_lock_t *lock) {
     return !__atomic_load_n(lock, __ATOMIC_RELAXED) && !__atomic_exchange_n(lock, 1, __ATOMIC_ACQUIRE);
 }
 
-static void sm_pause(int round) {
+static inline void sm_relax(void) {
+#if defined(__x86_64__) || defined(__i386__)
+    __builtin_ia32_pause();
+#elif defined(__aarch64__)
+    __asm__ volatile("isb");
+#endif
+}
+
+static void sm_sleep(int round) {
     struct timespec nap = {0, SM_SLEEP_FIRST_NS};
     if (round < SM_YIELDS) {
         sched_yield();
@@ -51,26 +59,26 @@ static void sm_pause(int round) {
     nanosleep(&nap, NULL);
 }
 
-static __attribute__((noinline)) void sm_lock_slow(sm_lock_t *lock) {
-    for (int spin = 0; spin < SM_SPINS; spin++) {
-        if (sm_try_lock(lock)) {
-            return;
-        }
-#if defined(__x86_64__) || defined(__i386__)
-        __builtin_ia32_pause();
-#elif defined(__aarch64__)
-        __asm__ volatile("isb");
-#endif
+/* One round of waiting, of ever longer ones, for something that another thread is about to do. The thread state is
+ * attached again on return. */
+static __attribute__((noinline)) void sm_wait(int round) {
+    if (round < SM_SPINS) {
+        sm_relax();
+        return;
     }
+    PyThreadState *attached = PyThreadState_GetUnchecked();
+    if (attached != NULL) {
+        PyEval_SaveThread();
+    }
+    sm_sleep(round - SM_SPINS);
+    if (attached != NULL) {
+        PyEval_RestoreThread(attached);
+    }
+}
+
+static __attribute__((noinline)) void sm_lock_slow(sm_lock_t *lock) {
     for (int round = 0; !sm_try_lock(lock); round++) {
-        PyThreadState *attached = PyThreadState_GetUnchecked();
-        if (attached != NULL) {
-            PyEval_SaveThread();
-        }
-        sm_pause(round);
-        if (attached != NULL) {
-            PyEval_RestoreThread(attached);
-        }
+        sm_wait(round);
     }
 }
 

@@ -22,6 +22,15 @@ static inline Py_hash_t sm_hash(PyObject *key) {
     return PyObject_Hash(key);
 }
 
+/* Hash an exact str that has not been; false, and nothing has happened, if there is no memory for it. */
+static inline int sm_learn_hash(PyObject *key) {
+    if (sm_likely(PyObject_Hash(key) != -1)) {
+        return 1;
+    }
+    PyErr_Clear();
+    return 0;
+}
+
 /* Both are exactly str and have been hashed, which makes them "ready" on Python 3.11. */
 static inline int sm_same_str(PyObject *a, PyObject *b) {
     Py_ssize_t length = PyUnicode_GET_LENGTH(a);

@@ -31,19 +31,47 @@
 #define sm_unlikely(condition) __builtin_expect(!!(condition), 0)
 #define sm_prefetch(address) __builtin_prefetch(address)
 
-/* Words that a thread reads without the lock under which another one writes them: whole, never torn. */
+/* Words that one thread reads while another writes them: whole, never torn, ordered as the names say (C11).
+ * Read-modify-writes are the strongest kind: besides the word they order everything else of their thread.
+ * With the GIL all of them are ordinary loads and stores. */
 #if SM_FREE_THREADED
 #define sm_load_acquire(address) __atomic_load_n(address, __ATOMIC_ACQUIRE)
 #define sm_store_release(address, value) __atomic_store_n(address, value, __ATOMIC_RELEASE)
 #define sm_load_relaxed(address) __atomic_load_n(address, __ATOMIC_RELAXED)
 #define sm_store_relaxed(address, value) __atomic_store_n(address, value, __ATOMIC_RELAXED)
 #define sm_next(counter) __atomic_add_fetch(counter, 1, __ATOMIC_RELAXED)
+static inline size_t sm_exchange(size_t *word, size_t value) {
+    return __atomic_exchange_n(word, value, __ATOMIC_SEQ_CST);
+}
+static inline size_t sm_fetch_or(size_t *word, size_t bits) { return __atomic_fetch_or(word, bits, __ATOMIC_SEQ_CST); }
+/* Store `value` if the word is still *seen; else bring *seen up to date. */
+static inline int sm_compare_exchange(size_t *word, size_t *seen, size_t value) {
+    return __atomic_compare_exchange_n(word, seen, value, 0, __ATOMIC_SEQ_CST, __ATOMIC_ACQUIRE);
+}
 #else
 #define sm_load_acquire(address) (*(address))
 #define sm_store_release(address, value) ((void)(*(address) = (value)))
 #define sm_load_relaxed(address) (*(address))
 #define sm_store_relaxed(address, value) ((void)(*(address) = (value)))
 #define sm_next(counter) (++*(counter))
+static inline size_t sm_exchange(size_t *word, size_t value) {
+    size_t former = *word;
+    *word = value;
+    return former;
+}
+static inline size_t sm_fetch_or(size_t *word, size_t bits) {
+    size_t former = *word;
+    *word = former | bits;
+    return former;
+}
+static inline int sm_compare_exchange(size_t *word, size_t *seen, size_t value) {
+    if (*word != *seen) {
+        *seen = *word;
+        return 0;
+    }
+    *word = value;
+    return 1;
+}
 #endif
 
 /* High and low half of the 128-bit product, folded: one multiplication mixes all bits of `a` into all of the result

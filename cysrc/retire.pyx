@@ -1,0 +1,318 @@
+# Retire: release what a write has displaced, once no reader without a lock can still be looking at it.
+#
+#   1. Pinned, with the thing no longer reachable: `displace` or `retire` it. The map's reference, or the memory, is the
+#      bag's now.
+#   2. Unpinned and unlocked, at the end of the operation: `tidy`, which now and then releases what has become safe.
+#
+# Each thread puts things into a bag of its own. A full bag is sealed, that is stamped with the epoch and queued; it is
+# emptied when its stamp is safe. A thread looks after its bags every few retirements, and lets the epoch advance when
+# the coarse clock has ticked (4 ms) since it last did, or several bags are full. So what is displaced lives some
+# milliseconds longer than its entry, and never more than MOST_BAGS bags of it for each thread: at that limit a thread
+# waits for the reader that is in its way. What a thread keeps that does nothing any more, at most a few bags, is
+# released by drain(), or when the thread has ended by another one that looks after its own.
+#
+# With the GIL, and while only one thread has used a map (sharing.pyx), nobody can be looking: what is displaced is
+# released at once.
+
+cdef enum:
+    # The kinds of things, in the low bits of their addresses.
+    AN_OBJECT = 0
+    A_TABLE = 1
+    REMAINS_OF_MAP = 2
+    KIND = 3
+    # Retirements between two looks at the clock, which takes 5 ns.
+    LOOK_EVERY = 16
+    # Sealed bags, of 253 things each, from which on the epoch is made to advance whatever the clock says. That takes up
+    # to 10 microseconds: 5 ns for each thing.
+    MANY_BAGS = 8
+    # Sealed bags that a thread keeps at most.
+    MOST_BAGS = 16
+    # How often to look whether the other threads' sections have ended, some tens of nanoseconds each time.
+    LOOKS = 64
+    # For drain(), if finalizers go on displacing things.
+    MOST_ROUNDS = 100
+
+cdef uint32_t closing = 0      # the interpreter ends: keep nothing
+
+cdef extern from "sm_platform.h" nogil:
+    uint32_t load_index "sm_load_acquire"(uint32_t* address)
+    void store_index "sm_store_release"(uint32_t* address, uint32_t value)
+
+
+# -- putting into bags, pinned -----------------------------------------------------------------------------------------
+
+cdef inline Garbage* my_garbage() noexcept nogil:
+    """Pinned: until this thread unpins itself, nobody else touches it."""
+    return &me.garbage[load_index(&me.active)]
+
+
+cdef Bag* seal_open(Garbage* garbage) noexcept nogil:
+    """Queue the open bag, open another one. NULL, with nothing changed, when there is no memory."""
+    cdef Bag* bag = me.spare
+    cdef Bag* full = garbage.open
+    me.spare = NULL
+    if bag is NULL:
+        bag = <Bag*>malloc(sizeof(Bag))
+        if bag is NULL:
+            return NULL
+    bag.n = 0
+    full.stamp = seal()
+    full.next = NULL
+    if garbage.first is NULL:
+        garbage.first = full
+    else:
+        garbage.last.next = full
+    garbage.last = full
+    garbage.sealed += 1
+    garbage.open = bag
+    return bag
+
+
+cdef inline void retire(size_t thing) noexcept nogil:
+    """Pinned. The thing, with its kind, cannot be reached any more. tidy() has to come after it."""
+    cdef Garbage* garbage = my_garbage()
+    cdef Bag* bag = garbage.open
+    if unlikely(bag.n == BAG_ROOM):
+        bag = seal_open(garbage)
+        if bag is NULL:
+            # There is no memory to remember it until it is safe to release: a leak, the alternative being a crash.
+            return
+    bag.things[bag.n] = thing
+    bag.n += 1
+    store_number(&garbage.things, garbage.things + 1)
+    me.retired += 1
+    if me.retired % LOOK_EVERY == 0 or closing:
+        me.due = 1
+
+
+cdef inline PyObject* displace(Map* map, PyObject* thing) noexcept nogil:
+    """Pinned: the map gives up its reference to an object, or to none. Returns it if the caller is to drop it after
+    unpinning, or NULL if it has been retired."""
+    if not SM_FREE_THREADED or is_private(map):
+        return thing
+    if thing is not NULL:
+        retire(<size_t>thing)
+    return NULL
+
+
+cdef inline PyObject* hand_over(Map* map, PyObject* value) noexcept nogil:
+    """Pinned: the map gives up its reference to the value, and the caller gets one."""
+    if SM_FREE_THREADED and not is_private(map):
+        incref(value)
+        retire(<size_t>value)
+    return value
+
+
+# -- emptying them -----------------------------------------------------------------------------------------------------
+
+cdef inline void tidy() noexcept:
+    """Unpinned and unlocked; Python code may run."""
+    if SM_FREE_THREADED and me is not NULL and unlikely(me.due):
+        look_after()
+
+
+cdef inline void drop(PyObject* displaced) noexcept:
+    """Drop what displace() has returned."""
+    xdecref(displaced)
+    tidy()
+
+
+cdef void release_thing(size_t thing) noexcept:
+    cdef size_t address = thing & ~<size_t>KIND
+    if thing & KIND == A_TABLE:
+        table_free(<Table*>address)
+    elif thing & KIND == REMAINS_OF_MAP:
+        remains_release(<Remains*>address)
+    else:
+        decref(<PyObject*>address)
+
+
+cdef void release_bags(Bag* bag) noexcept:
+    """Release what is in these bags, and the bags."""
+    cdef Bag* following_bag
+    cdef uint32_t i
+    while bag is not NULL:
+        for i in range(bag.n):
+            release_thing(bag.things[i])
+        following_bag = bag.next
+        free(bag)
+        bag = following_bag
+
+
+cdef Bag* take_safe(Garbage* garbage) noexcept nogil:
+    """Unqueue the bags whose stamp is safe."""
+    cdef Bag* first = garbage.first
+    cdef Bag** at = &garbage.first
+    while at[0] is not NULL and is_safe(at[0].stamp):
+        garbage.sealed -= 1
+        store_number(&garbage.things, garbage.things - at[0].n)
+        at = &at[0].next
+    if at == &garbage.first:
+        return NULL
+    garbage.first = at[0]
+    at[0] = NULL
+    return first
+
+
+cdef bint empty_safe_bags() noexcept:
+    """Are there fewer than MOST_BAGS left?"""
+    pin()
+    cdef Garbage* garbage = my_garbage()
+    cdef Bag* bags = take_safe(garbage)
+    cdef bint few = garbage.sealed < MOST_BAGS
+    unpin()
+    release_bags(bags)
+    return few
+
+
+cdef uint64_t close_bags(bint ticked) noexcept nogil:
+    """Seal the open bag if it is time to; the stamp that should become safe now, or 0."""
+    cdef uint64_t wanted = 0
+    cdef Garbage* garbage
+    pin()
+    garbage = my_garbage()
+    if garbage.first is not NULL and (ticked or garbage.sealed >= MANY_BAGS):
+        wanted = garbage.first.stamp
+    if ticked and garbage.open.n:
+        seal_open(garbage)
+    if closing and garbage.last is not NULL:
+        wanted = garbage.last.stamp
+    unpin()
+    return wanted
+
+
+cdef void look_after() noexcept:
+    """Release what can be released. What finalizers retire meanwhile is left for the next time."""
+    cdef uint32_t tick = coarse_clock()
+    cdef uint64_t wanted
+    me.due = 0
+    if me.busy:
+        return
+    me.busy = 1
+    wanted = close_bags(tick != me.tick or closing)
+    me.tick = tick
+    if wanted and not is_safe(wanted):
+        try_advance(wanted, LOOKS)
+    while not empty_safe_bags():
+        synchronize()
+    if me.spare is NULL:
+        me.spare = <Bag*>malloc(sizeof(Bag))
+    if load_number(&orphans):
+        release_bags(take_orphans())
+    me.busy = 0
+
+
+# -- other threads' ----------------------------------------------------------------------------------------------------
+
+cdef Bag* take_all(Garbage* garbage, Bag* bags) noexcept nogil:
+    """Put all bags of this garbage, the open one too, before `bags`; nobody else touches it. The queue ends empty."""
+    cdef Bag* bag
+    if garbage.open is not NULL:
+        garbage.open.next = bags
+        bags = garbage.open
+        garbage.open = NULL
+    while garbage.first is not NULL:
+        bag = garbage.first
+        garbage.first = bag.next
+        bag.next = bags
+        bags = bag
+    garbage.sealed = 0
+    store_number(&garbage.things, 0)
+    return bags
+
+
+cdef Bag* take_orphans() noexcept nogil:
+    """What threads that have ended left behind, safe to release."""
+    cdef Bag* bags = NULL
+    cdef Participant* each
+    lock_participants()
+    store_number(&orphans, 0)
+    each = participants
+    while each is not NULL:
+        if not each.taken:
+            bags = take_all(&each.garbage[each.active], bags)
+        each = each.next
+    unlock_participants()
+    synchronize()
+    return bags
+
+
+cdef bint turn(Participant* participant) noexcept nogil:
+    """Let the participant go on with its other, empty garbage. False: there is nothing in this one, or no memory."""
+    cdef uint32_t other = 1 - participant.active
+    if load_number(&participant.garbage[participant.active].things) == 0:
+        return False
+    if participant.garbage[other].open is NULL:
+        participant.garbage[other].open = new_bag()
+        if participant.garbage[other].open is NULL:
+            return False
+    store_index(&participant.active, other)
+    return True
+
+
+cdef Bag* new_bag() noexcept nogil:
+    cdef Bag* bag = <Bag*>malloc(sizeof(Bag))
+    if bag is not NULL:
+        bag.n = 0
+    return bag
+
+
+cdef Bag* take_everything() noexcept nogil:
+    """What all threads have retired, safe to release: they turn to their other garbage, and when the sections that may
+    still use this one have ended, it is ours. The others' threads may be asleep and need not do anything."""
+    cdef Bag* bags = NULL
+    cdef Participant* each
+    lock_participants()
+    each = participants
+    while each is not NULL:
+        turn(each)
+        each = each.next
+    synchronize()
+    each = participants
+    while each is not NULL:
+        bags = take_all(&each.garbage[1 - each.active], bags)
+        each = each.next
+    unlock_participants()
+    return bags
+
+
+cdef uint64_t things_in(Bag* bag) noexcept nogil:
+    cdef uint64_t total = 0
+    while bag is not NULL:
+        total += bag.n
+        bag = bag.next
+    return total
+
+
+cdef uint64_t drain_all() noexcept:
+    """Release everything that has been retired; how much that was."""
+    cdef uint64_t total = 0, found
+    cdef Bag* bags
+    cdef int _round
+    if not SM_FREE_THREADED:
+        return 0
+    for _round in range(MOST_ROUNDS):
+        bags = take_everything()
+        found = things_in(bags)
+        release_bags(bags)
+        total += found
+        if found == 0:
+            break
+    return total
+
+
+cdef uint64_t retired_now() noexcept nogil:
+    """Things in all bags of the process."""
+    cdef Participant* each = participants
+    cdef uint64_t total = 0
+    while each is not NULL:
+        total += load_number(&each.garbage[0].things) + load_number(&each.garbage[1].things)
+        each = each.next
+    return total
+
+
+def _close():
+    """For the end of the interpreter: release everything now, and from now on at once."""
+    global closing
+    closing = 1
+    drain_all()
