@@ -9,7 +9,20 @@ from typing import Any
 
 import pytest
 from concurrency import new_random, scaled
-from linearizability import ABSENT, KEY_ERROR, SPECIFICATION, Operation, check, explain
+from linearizability import (
+    ABSENT,
+    KEY_ERROR,
+    SPECIFICATION,
+    Operation,
+    Window,
+    changes_nothing,
+    check,
+    explain,
+    minimised,
+    overlapping,
+    removable,
+    window_of,
+)
 from plain_map import PlainMap
 
 from shardmap import MISSING
@@ -168,6 +181,7 @@ def random_operation(choose: random.Random) -> tuple[str, tuple[Any, ...]]:
         "pop": (),
         "count": (),
         "delete_many": (),
+        "clear": (),
         "compare_and_set": (value, other),
         "compute": (choose.choice([plus_one, delete]),),
         "compute_if_present": (choose.choice([plus_one, delete]),),
@@ -192,12 +206,12 @@ def random_history(choose: random.Random, threads: int, length: int) -> list[Ope
     return history
 
 
-def is_linearizable_by_brute_force(history: Sequence[Operation]) -> bool:
+def is_linearizable_by_brute_force(history: Sequence[Operation], initial: Any = ABSENT) -> bool:
     """Try all orders."""
     for order in itertools.permutations(history):
         if any(later.returned < earlier.called for earlier, later in itertools.combinations(order, 2)):
             continue
-        state: Any = ABSENT
+        state = initial
         for operation in order:
             result, state = SPECIFICATION[operation.name](state, *operation.arguments)
             if result != operation.result or type(result) is not type(operation.result):
@@ -235,6 +249,139 @@ def with_result(operation: Operation, result: Any) -> Operation:
     )
 
 
+@pytest.mark.parametrize("name", SPECIFICATION)
+def test_what_says_that_it_changes_nothing_does_not(name: str) -> None:
+    choose = random.Random(name)
+    for _ in range(300):
+        drawn = random_operation(choose)
+        while drawn[0] != name:
+            drawn = random_operation(choose)
+        counts = name in {"count", "add", "compute", "compute_if_present", "merge"}
+        states = [ABSENT, 0, 1, 2] if counts else [ABSENT, 0, 1, 2, False, True, KEY_ERROR]
+        result, following = SPECIFICATION[name](state := choose.choice(states), *drawn[1])
+        if changes_nothing(op(0, 1, name, *drawn[1], result=result)):
+            assert following is state
+
+
+# -- what is left of a history that is wrong --------------------------------------------------------------------------
+
+
+def spoiled(choose: random.Random, threads: int, length: int, exchanges: int = 2) -> list[Operation]:
+    """A history with some results exchanged; often, but not always, that makes it wrong."""
+    history = random_history(choose, threads, length)
+    for _ in range(exchanges):
+        one, other = choose.sample(range(len(history)), 2)
+        history[one] = with_result(history[one], history[other].result)
+    return history
+
+
+def test_a_window_from_any_instant_fails_as_the_whole_does() -> None:
+    choose = new_random()
+    wrong = 0
+    for _ in range(scaled(100, least=50)):
+        history = spoiled(choose, threads=choose.randrange(2, 5), length=8)
+        index = check(history)
+        failed = None if index is None else history[index]
+        wrong += failed is not None
+        end = 2 * len(history) if failed is None else number_of_return(history, failed)
+        for beginning in range(end):
+            assert Window.of(history).since(beginning).failure() is failed
+    assert wrong
+
+
+def number_of_return(history: Sequence[Operation], failed: Operation) -> int:
+    calls = sum(operation.called <= failed.returned for operation in history)
+    return calls + sum(operation.returned < failed.returned for operation in history)
+
+
+def test_no_cut_and_no_removal_makes_a_history_wrong() -> None:
+    """Of a right history every window is right, and so it is without what may be removed, one after the other."""
+    choose = new_random()
+    quiet = unseen = 0
+    for _ in range(scaled(300, least=100)):
+        history = random_history(choose, threads=choose.randrange(2, 5), length=4)
+        window = Window.of(history).since(choose.randrange(len(history))).until(choose.choice(history))
+        assert window.failure() is None
+        for operation in choose.sample(window.operations, len(window.operations)):
+            if operation in removable(window):
+                window = window.without({operation})
+                assert window.failure() is None, f"without {operation}\n{window}"
+        window = Window.of(history).since(choose.randrange(len(history))).until(choose.choice(history))
+        for operation in removable(window):
+            assert window.without({operation}).failure() is None, f"{operation} of\n{window}"
+            if changes_nothing(operation):
+                quiet += 1
+            else:
+                unseen += 1
+    print(quiet, unseen)
+    assert quiet
+    assert unseen
+
+
+def test_what_was_in_progress_at_the_end_needs_no_explanation() -> None:
+    """What explains it may come after the end: this read is right, and the other one alone is wrong."""
+    history = [
+        op(0, 1, "set", 1),
+        op(2, 20, "get", result=2),
+        op(3, 4, "get", result=7),
+        op(5, 6, "set", 2),
+    ]
+    window = window_of(history)
+    assert window is not None
+    assert history[3] not in window.operations
+    assert window.without({history[2]}).failure() is None
+    assert minimised(window).operations == (history[2],)
+
+
+def test_what_must_not_be_removed() -> None:
+    """Without these the rest would be wrong, or might be."""
+    seen = [op(0, 1, "set", 1), op(2, 3, "get", result=1)]
+    seen_indirectly = [op(0, 1, "set", 1), op(2, 3, "replace", 2, result=True)]
+    perhaps_a_write = [op(0, 1, "setdefault", 1, result=1), op(2, 3, "in", result=True)]
+    for history in (seen, seen_indirectly, perhaps_a_write):
+        window = Window.of(history)
+        assert window.failure() is None
+        assert history[0] not in removable(window)
+        assert window.without({history[0]}).failure() is not None
+
+
+def test_a_write_that_nobody_saw_can_be_removed() -> None:
+    history = [op(0, 9, "set", 1), op(0, 9, "set", 2), op(10, 11, "get", result=2), op(12, 13, "get", result=3)]
+    window = Window.of(history)
+    assert removable(window) == {history[0], history[2], history[3]}
+    assert minimised(window).operations == (history[3],)
+
+
+def test_what_is_left_is_wrong_and_a_part_of_the_whole() -> None:
+    choose = new_random()
+    wrong = 0
+    for _ in range(scaled(250, least=60)):
+        history = spoiled(choose, threads=choose.randrange(2, 4), length=2)
+        window = window_of(history)
+        assert (window is None) == is_linearizable_by_brute_force(history)
+        if window is None:
+            continue
+        wrong += 1
+        left = minimised(window)
+        assert left.failure() is not None
+        assert set(left.operations) <= set(history)
+        # By brute force, for each of the states that were possible, and for those in progress at the end with or without.
+        for state, done in left.possible:
+            rest = [operation for operation in left.operations if operation not in done]
+            finished = [operation for operation in rest if operation.returned <= left.end]
+            late = [operation for operation in rest if operation not in finished]
+            for some in itertools.chain.from_iterable(itertools.combinations(late, n) for n in range(len(late) + 1)):
+                assert not is_linearizable_by_brute_force([*finished, *some], state)
+    assert wrong
+
+
+def test_overlapping_operations_are_counted() -> None:
+    apart = [op(0, 1, "get"), op(2, 3, "get"), op(4, 5, "get")]
+    assert overlapping(apart) == overlapping([]) == 0
+    assert overlapping([*apart, op(2, 9, "get")]) == 3
+    assert overlapping([op(0, 9, "get"), op(1, 2, "get"), op(3, 4, "get"), op(10, 11, "get")]) == 3
+
+
 # -- against the plain map --------------------------------------------------------------------------------------------
 
 #: How an operation of the checker is done on a map.
@@ -247,6 +394,7 @@ DO: dict[str, Callable[..., Any]] = {
     "pop": lambda m, k: m.pop(k, None),
     "count": lambda m, k: m.count([k]),
     "delete_many": lambda m, k: m.delete_many([k]),
+    "clear": lambda m, k: m.clear(),
     "compute_if_absent": lambda m, k, value: m.compute_if_absent(k, lambda _: value),
 }
 
