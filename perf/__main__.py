@@ -6,7 +6,7 @@ import argparse
 import subprocess
 import sys
 
-BENCHMARKS = ("bench", "threads", "pause", "memory")
+BENCHMARKS = ("bench", "threads", "scaling", "bulk", "pause", "pause_threads", "memory")
 
 
 def main() -> int:

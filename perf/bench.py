@@ -84,7 +84,7 @@ def _shown(measured: Sequence[Measured], candidates: dict[str, peers.Peer]) -> r
         made.add(row.name, f"{one.loop_ns:.1f}" if one.loop_ns else "", *cells, row.baseline, "; ".join(verdicts))
     absences = [f"{name}: {peer.absence}" for name, peer in candidates.items() if peer.make is None]
     made.notes.append(
-        "n/a: no such operation; hangs: does not end with these keys in this run (perf/probe.py). "
+        "n/a: no such operation; hangs, fails: does not end with these keys, or in an error (perf/probe.py). "
         "For counting, the dict column is collections.Counter.update. "
         "Targets are of ShardMap's time over that of the named map."
     )

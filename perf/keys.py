@@ -23,12 +23,12 @@ def strings(count: int, seed: int = SEED) -> list[str]:
     return [f"{number:016x}" for number in random.Random(seed).sample(range(1 << 62), count)]
 
 
-def scattered(count: int) -> list[str]:
+def scattered(count: int, first: int = 0) -> list[str]:
     """Distinct strings of 16 digits in no order, millions of them, made without leaving garbage behind.
 
-    They are multiples of an odd number, modulo 2**64.
+    They are multiples of an odd number, modulo 2**64, from the ``first``th on: other firsts, other keys.
     """
-    return [f"{index * 0x9E3779B97F4A7C15 & 0xFFFFFFFFFFFFFFFF:016x}" for index in range(count)]
+    return [f"{index * 0x9E3779B97F4A7C15 & 0xFFFFFFFFFFFFFFFF:016x}" for index in range(first, first + count)]
 
 
 def integers(count: int, seed: int = SEED) -> list[int]:

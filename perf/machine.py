@@ -11,7 +11,7 @@ from typing import Any
 
 from perf import peers
 
-__all__ = ["describe", "free_threaded", "header", "interpreter_tag"]
+__all__ = ["describe", "free_memory", "free_threaded", "header", "interpreter_tag"]
 
 
 def free_threaded() -> bool:
@@ -53,6 +53,14 @@ def header(machine: dict[str, Any]) -> str:
             f"{machine['date']}, load average {load}, PYTHONHASHSEED {machine['hash_seed']}",
         )
     )
+
+
+def free_memory() -> int | None:
+    """Bytes that this machine can give to a process now, None where it does not say."""
+    for line in _read("/proc/meminfo").splitlines():
+        if line.startswith("MemAvailable:"):
+            return int(line.split()[1]) * 1024
+    return None
 
 
 def _processor() -> str:

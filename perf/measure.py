@@ -19,7 +19,7 @@ from typing import Any
 
 from perf import peers
 from perf.loops import compile_loop
-from perf.probe import ends
+from perf.probe import LostError, in_child
 
 __all__ = ["Figure", "Measured", "Row", "Settings", "measure"]
 
@@ -136,7 +136,7 @@ def measure(row: Row, candidates: Mapping[str, peers.Peer], settings: Settings) 
     gc.collect()
     gc.disable()
     try:
-        times = _rounds([*makes, _EMPTY] if empty else list(makes), once, settings)
+        times, lost = _rounds([*makes, _EMPTY] if empty else list(makes), once, settings)
     finally:
         if collecting:
             gc.enable()
@@ -145,21 +145,21 @@ def measure(row: Row, candidates: Mapping[str, peers.Peer], settings: Settings) 
         name: Figure(tuple((spent - loop) / row.operations for spent, loop in zip(measured, loop_times, strict=True)))
         for name, measured in times.items()
     }
-    absent.update((name, "hangs") for name in makes if name not in figures)
+    absent |= lost
     return Measured(row, statistics.median(loop_times or [0]) / row.operations, figures, absent)
 
 
 _EMPTY = "the empty loop"
 
 
-class _HangsError(Exception):
-    """The peer would not have come back."""
-
-
 def _try_first(call: Callable[[], object], arguments: Iterable[Any]) -> None:
     """Run it in a fork, each time: with other key objects it may hang where it did not before."""
-    if not ends(call):
-        raise _HangsError
+
+    def and_answer() -> int:
+        call()
+        return 0
+
+    in_child(and_answer)
     # The fork has made this process's memory copy-on-write; writing to the objects now keeps that out of the figure.
     for argument in arguments:
         if isinstance(argument, list):
@@ -181,10 +181,14 @@ def _present(row: Row, candidates: Mapping[str, peers.Peer]) -> tuple[dict[str, 
     return makes, absent
 
 
-def _rounds(names: Iterable[str], once: Callable[[str], int], settings: Settings) -> dict[str, list[int]]:
+def _rounds(
+    names: Iterable[str], once: Callable[[str], int], settings: Settings
+) -> tuple[dict[str, list[int]], dict[str, str]]:
+    """The times of each, and what became of those that did not come back."""
     order = list(names)
     random_order = random.Random(settings.seed)
     times: dict[str, list[int]] = {name: [] for name in order}
+    lost: dict[str, str] = {}
     # The first round warms up (the interpreter specialises, keys get their hashes) and does not count.
     started = time.perf_counter()
     for number in range(-1, MAX_ROUNDS):
@@ -194,10 +198,11 @@ def _rounds(names: Iterable[str], once: Callable[[str], int], settings: Settings
         for name in list(order):
             try:
                 spent = once(name)
-            except _HangsError:
+            except LostError as error:
                 order.remove(name)
                 del times[name]
+                lost[name] = str(error)
                 continue
             if number >= 0:
                 times[name].append(spent)
-    return times
+    return times, lost

@@ -15,8 +15,6 @@ from __future__ import annotations
 import argparse
 import gc
 import json
-import math
-import statistics
 import subprocess
 import sys
 import time
@@ -24,15 +22,14 @@ from array import array
 from collections.abc import Sequence
 from typing import Any
 
+from perf import distribution, machine, peers, plot, report
 from perf import keys as make_keys
-from perf import machine, peers, plot, report
 from perf.loops import compile_loop
 
 __all__ = ["main"]
 
 CONTROL = "nothing"
 MEASURED = (peers.DICT, peers.SHARDMAP, CONTROL)
-PERCENTILES = (50.0, 99.0, 99.9, 99.99, 99.999)
 
 _TIMED = "t = clock(); {}; spent[i] = clock() - t; i += 1"
 
@@ -89,28 +86,7 @@ def _grow(name: str, entries: int, collecting: bool, clock: str) -> dict[str, An
     if not collecting:
         gc.disable()
     run(m, None, time.thread_time_ns if clock == "cpu" else time.perf_counter_ns, keys=keys, spent=spent, i=0)
-    longest = sorted(range(entries), key=spent.__getitem__, reverse=True)[:20]
-    in_order = sorted(spent)
-    return {
-        "percentiles": {str(percentile): _percentile(in_order, percentile) for percentile in PERCENTILES},
-        "curve": [[nines, in_order[_place(entries, nines)]] for nines in _nines(entries)],
-        "max": in_order[-1],
-        "total": sum(in_order),
-        "longest": [[index, spent[index]] for index in longest],
-    }
-
-
-def _percentile(in_order: Sequence[int], percentile: float) -> int:
-    return in_order[min(len(in_order) - 1, math.ceil(len(in_order) * percentile / 100) - 1)]
-
-
-def _nines(entries: int) -> list[float]:
-    """Tenths of a nine: 1.0 is 90%, 2.0 is 99%, up to the longest one alone."""
-    return [tenth / 10 for tenth in range(int(10 * math.log10(entries)) + 1)]
-
-
-def _place(entries: int, nines: float) -> int:
-    return min(entries - 1, max(0, math.ceil(entries * (1 - 10**-nines)) - 1))
+    return distribution.summary(spent)
 
 
 def _run(peer: str, entries: int, collecting: str, clock: str) -> dict[str, Any]:
@@ -121,30 +97,20 @@ def _run(peer: str, entries: int, collecting: str, clock: str) -> dict[str, Any]
 
 
 def _shown(found: dict[tuple[str, str], list[dict[str, Any]]], entries: int) -> report.Table:
-    percentiles = [f"{percentile:g}%" for percentile in PERCENTILES]
     made = report.Table(
         f"One m[k] = v, growing from nothing to {entries:,} entries: microseconds",
-        ["map", "gc", *percentiles, "longest", "longest: least - most", "seconds in all"],
+        ["map", "gc", *distribution.percentages(), "longest", "longest: least - most", "seconds in all"],
     )
     for (peer, collecting), runs in found.items():
-        middle = [statistics.median(run["percentiles"][str(percentile)] for run in runs) for percentile in PERCENTILES]
-        longest = [run["max"] for run in runs]
-        made.add(
-            peer,
-            collecting,
-            *(_micro(one) for one in middle),
-            _micro(statistics.median(longest)),
-            f"{_micro(min(longest))} - {_micro(max(longest))}",
-            f"{statistics.median(run['total'] for run in runs) / 1e9:.2f}",
-        )
+        made.add(peer, collecting, *distribution.spread(runs), f"{distribution.median(runs, 'total') / 1e9:.2f}")
     for collecting in ("on", "off"):
         both = [found.get((peer, collecting)) for peer in (peers.DICT, peers.SHARDMAP)]
         if all(both):
-            theirs, mine = (statistics.median(run["max"] for run in runs or ()) for runs in both)
+            theirs, mine = (distribution.median(runs or (), "max") for runs in both)
             made.notes.append(f"gc {collecting}: dict's longest is {theirs / mine:.0f} × ShardMap's.")
     for (peer, collecting), runs in found.items():
         if collecting == "on":
-            top = ", ".join(f"{_micro(spent)} at {index:,}" for index, spent in runs[0]["longest"])
+            top = ", ".join(f"{distribution.micro(spent)} at {index:,}" for index, spent in runs[0]["longest"])
             made.notes.append(f"The twenty longest of {peer}, first repetition (microseconds, entries then): {top}")
     made.notes.append(
         "Medians over the repetitions. 'nothing': the same loop without the assignment, the machine's own pauses."
@@ -152,26 +118,13 @@ def _shown(found: dict[tuple[str, str], list[dict[str, Any]]], entries: int) -> 
     return made
 
 
-def _micro(nanoseconds: float) -> str:
-    return f"{nanoseconds / 1000:,.{2 if nanoseconds < 10_000 else 0}f}"
-
-
 def _plot(found: dict[tuple[str, str], list[dict[str, Any]]], about: dict[str, Any], entries: int) -> bytes | None:
-    series = {}
-    for peer in MEASURED:
-        runs = found.get((peer, "on"))
-        if runs:
-            points = zip(*(run["curve"] for run in runs), strict=True)
-            series[peer] = [
-                (point[0][0], max(0.01, statistics.median(spent for _, spent in point) / 1000)) for point in points
-            ]
-    labels = [(0.0, "0%"), (1.0, "90%"), (2.0, "99%"), (3.0, "99.9%"), (4.0, "99.99%"), (5.0, "99.999%")]
     return plot.lines(
         f"How long one m[k] = v takes, growing to {entries:,} entries, {about['interpreter']}",
         "share of the assignments that take at most so long",
         "microseconds (each line ten times the one below)",
-        series,
-        labels,
+        {peer: distribution.curve(found[peer, "on"]) for peer in MEASURED if (peer, "on") in found},
+        distribution.SHARE_LABELS,
         logarithmic=True,
         dots=False,
     )

@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 import json
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -87,17 +87,23 @@ def show(text: str) -> None:
     print(text, flush=True)
 
 
-def write(places: dict[str, Path], tables: Sequence[Table], result: dict[str, Any], plot: bytes | None) -> None:
-    """Write the files and say where they are."""
-    texts = {
-        "json": json.dumps(result, indent=1).encode() + b"\n",
-        "markdown": "\n".join(
-            ["```", machine.header(result["machine"]), "```", "", *(table.markdown() for table in tables)]
-        ).encode(),
-        "svg": plot,
-    }
-    for kind, content in texts.items():
+def write(
+    places: dict[str, Path],
+    tables: Sequence[Table],
+    result: dict[str, Any],
+    plot: bytes | Mapping[str, bytes | None] | None,
+) -> None:
+    """Write the files and say where they are; of several plots each has its own name appended to the file's."""
+    described = ["```", machine.header(result["machine"]), "```", "", *(table.markdown() for table in tables)]
+    files: list[tuple[Path, bytes | None]] = [
+        (places["json"], json.dumps(result, indent=1).encode() + b"\n"),
+        (places["markdown"], "\n".join(described).encode()),
+    ]
+    plots = {"": plot} if plot is None or isinstance(plot, bytes) else plot
+    for name, drawn in plots.items():
+        files.append((places["svg"].with_stem(f"{places['svg'].stem}-{name}") if name else places["svg"], drawn))
+    for path, content in files:
         if content is not None:
-            places[kind].parent.mkdir(parents=True, exist_ok=True)
-            places[kind].write_bytes(content)
-            print(f"wrote {places[kind]}", file=sys.stderr)
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_bytes(content)
+            print(f"wrote {path}", file=sys.stderr)
