@@ -24,8 +24,10 @@ cdef class CoreMap:
         self.map.slots = SLOTS
         self.map.load = DEFAULT_LOAD
         self.map.object = <PyObject*>self
-        self.map.maker = this_thread()
         registry_add(&self.map)
+        if not joined() and not join_epochs():
+            raise MemoryError
+        self.map.maker = me
 
     def __dealloc__(self):
         registry_remove(&self.map)

@@ -43,7 +43,7 @@ cdef inline PyObject* add_recalled(Map* map, PyObject* key, PyObject* delta) noe
     if unlikely(seen is NULL):
         return NULL
     pin_to_write()
-    if likely(recalled_word(map, seen, key, &word) and not (SM_FREE_THREADED and load_number(&map.frozen))):
+    if likely(recalled_word(map, seen, key, &word) and not is_frozen(map)):
         return add_to_word(map, seen.shard, seen.entry, word, delta)
     unpin()
     return NULL

@@ -78,7 +78,7 @@ cdef void limbo_turn(Shard* shard) noexcept nogil:
 cdef inline void entry_release(Shard* shard, uint32_t ref) noexcept nogil:
     """The entry is in no bucket any more, and DELETED."""
     cdef Limbo* limbo = &shard.limbo
-    if not SM_FREE_THREADED or is_private(shard.map):
+    if is_alone(shard.map):
         arena_release(&shard.entries, ref)
         return
     if limbo.n_recent == 0:

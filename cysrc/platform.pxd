@@ -48,6 +48,7 @@ cdef extern from "sm_lock.h" nogil:
     ctypedef uint8_t Lock "sm_lock_t"
     void lock "sm_lock"(Lock* lock)
     void race_window "sm_window"()
+    void wait_a_little "sm_wait"(int round)
     bint try_lock "sm_try_lock"(Lock* lock)
     void unlock "sm_unlock"(Lock* lock)
 
@@ -65,6 +66,7 @@ cdef extern from "sm_objects.h":
     Py_hash_t hash_of "sm_hash"(PyObject* key) except -1
     Py_hash_t str_hash "sm_str_hash"(PyObject* key) nogil
     bint learn_hash "sm_learn_hash"(PyObject* key) nogil
+    bint same_short_ascii "sm_same_short_ascii"(PyObject* a, PyObject* b) nogil
     bint same_str "sm_same_str"(PyObject* a, PyObject* b) nogil
     int same_simple "sm_same_simple"(PyObject* a, PyObject* b) nogil
     bint is_small_int "sm_is_small_int"(PyObject* value) nogil

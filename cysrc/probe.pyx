@@ -170,7 +170,7 @@ cdef inline bint may_go_on(Probe* probe) noexcept nogil:
     probe.stamp = load_stamp(&probe.map.stamp)
     if not SM_FREE_THREADED:
         return True
-    return probe.stamp != 0 and not (probe.overwriting and load_number(&probe.map.frozen))
+    return probe.stamp != 0 and not (probe.overwriting and is_frozen(probe.map))
 
 
 cdef inline void let_go(Probe* probe) noexcept nogil:

@@ -29,6 +29,8 @@ cdef enum:
     MOST_BAGS = 16
     # How often to look whether the other threads' sections have ended, some tens of nanoseconds each time.
     LOOKS = 64
+    # Things displaced thousands of writes ago are in no cache: bring so many at once.
+    AHEAD = 8
     # For drain(), if finalizers go on displacing things.
     MOST_ROUNDS = 100
 
@@ -88,7 +90,7 @@ cdef inline void retire(size_t thing) noexcept nogil:
 cdef inline PyObject* displace(Map* map, PyObject* thing) noexcept nogil:
     """Pinned: the map gives up its reference to an object, or to none. Returns it if the caller is to drop it after
     unpinning, or NULL if it has been retired."""
-    if not SM_FREE_THREADED or is_private(map):
+    if is_alone(map):
         return thing
     if thing is not NULL:
         retire(<size_t>thing)
@@ -97,7 +99,7 @@ cdef inline PyObject* displace(Map* map, PyObject* thing) noexcept nogil:
 
 cdef inline PyObject* hand_over(Map* map, PyObject* value) noexcept nogil:
     """Pinned: the map gives up its reference to the value, and the caller gets one."""
-    if SM_FREE_THREADED and not is_private(map):
+    if not is_alone(map):
         incref(value)
         retire(<size_t>value)
     return value
@@ -133,6 +135,8 @@ cdef void release_bags(Bag* bag) noexcept:
     cdef uint32_t i
     while bag is not NULL:
         for i in range(bag.n):
+            if i + AHEAD < bag.n:
+                prefetch(<void*>(bag.things[i + AHEAD] & ~<size_t>KIND))
             release_thing(bag.things[i])
         following_bag = bag.next
         free(bag)
@@ -316,3 +320,16 @@ def _close():
     global closing
     closing = 1
     drain_all()
+
+
+def _stall(const unsigned char[::1] until, /):
+    """For tests: be a reader that the system has stopped in the middle of a lookup, until the byte is not 0."""
+    cdef int rounds = 0
+    if not joined() and not join_epochs():
+        raise MemoryError
+    with nogil:
+        pin()
+        while (<volatile const unsigned char*>&until[0])[0] == 0:
+            wait_a_little(rounds)
+            rounds += 1
+        unpin()

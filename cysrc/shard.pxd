@@ -52,7 +52,7 @@ cdef struct Map:
     Mixer mixer
     uint32_t frozen          # overwriters without locks have to keep out: see capture_map
     uint32_t shared          # who may have used it: see sharing.pyx
-    unsigned long maker      # the thread that made it
+    Participant* maker       # the thread that made it
     # -- the rest
     uint64_t seed            # the user's, from which the mixer comes
     uint32_t shards          # 0 until configured

@@ -1,7 +1,8 @@
 # Sharing: whether one thread alone has used a map, or several (free-threaded builds).
 #
-# A map is private to the thread that made it until a second one uses it. While it is private nobody else can be looking
-# at what a write displaces, so that is released at once, and the map object's reference count is an ordinary one.
+# A map is private to the thread that made it, or to one that took its place after its end, until a second one uses it.
+# While it is private nobody else can be looking at what a write displaces, so that is released at once, and the map
+# object's reference count is an ordinary one.
 #
 # The second thread makes the map shared, for good, before it touches anything in it: it says so in map.shared, then
 # waits until the section that the first may be in has ended. A section looks at map.shared after it has been pinned,
@@ -35,6 +36,11 @@ cdef inline bint is_private(Map* map) noexcept nogil:
     return load_number(&map.shared) == PRIVATE
 
 
+cdef inline bint is_alone(Map* map) noexcept nogil:
+    """Pinned: no other thread writes to this map, or releases anything, until this one unpins itself."""
+    return not SM_FREE_THREADED or is_private(map)
+
+
 cdef void share(Map* map) noexcept nogil:
     """Each thread that finds the map not quite shared waits for itself."""
     store_number(&map.shared, BEING_SHARED)
@@ -45,7 +51,7 @@ cdef void share(Map* map) noexcept nogil:
 
 cdef inline void note_thread(Map* map) noexcept nogil:
     """A thread that has joined, and has a reference to the map, is about to use it. Nothing is locked or pinned."""
-    if SM_FREE_THREADED and unlikely(load_ref(&map.shared) != SHARED and map.maker != this_thread()):
+    if SM_FREE_THREADED and unlikely(load_ref(&map.shared) != SHARED and map.maker is not me):
         share(map)
 
 

@@ -28,6 +28,9 @@ cdef struct SecondStep:
     PyObject* (*add)(PyObject* self, PyObject** arguments, Py_ssize_t n) noexcept
     int (*contains)(PyObject* self, PyObject* key) noexcept
     int (*assign)(PyObject* self, PyObject* key, PyObject* value) noexcept
+    int (*assign_again)(PyObject* self, PyObject* key, PyObject* value) noexcept
+    int (*drop)(PyObject* displaced) noexcept
+    int (*retire)(PyObject* displaced) noexcept
 
 cdef SecondStep second
 
@@ -55,8 +58,7 @@ cdef inline int look_up(Map* map, PyObject* key, Shard** shard, Entry** entry, s
     word[0] = word_of(entry[0])
     if unlikely(not is_settled(word[0])):
         return UNDECIDED
-    if key_of(entry[0]) == key:
-        remember(shard[0], entry[0], key, stamp)
+    remember(shard[0], entry[0], key, stamp)
     return FOUND
 
 
@@ -86,8 +88,7 @@ cdef inline PyObject* look_up_value(Map* map, PyObject* key, int* answer) noexce
 cdef inline int overwrite(Map* map, Shard* shard, Entry* entry, size_t word, PyObject* value) noexcept:
     """Pinned as a writer: give the entry another value than the settled one, and unpin. UNDECIDED: not done."""
     cdef PyObject* displaced
-    if unlikely(SM_FREE_THREADED and load_number(&map.frozen)
-                or not overwrite_word(shard, entry, &word, value)):
+    if unlikely(is_frozen(map) or not overwrite_word(shard, entry, &word, value)):
         unpin()
         return UNDECIDED
     displaced = displace(map, displaced_by(word, value))
@@ -181,12 +182,41 @@ cdef int assign(PyObject* self, PyObject* key, PyObject* value) noexcept:
         seen = recall(key)
         if likely(seen is not NULL):
             pin_to_write()
-            if likely(recalled_word(map, seen, key, &word)):
-                if likely(overwrite(map, seen.shard, seen.entry, word, value) == FOUND):
+            if likely(recalled_word(map, seen, key, &word) and not is_frozen(map)):
+                if word == <size_t>value:
+                    unpin()
                     return 0
-            else:
+                adopt_value(seen.shard, value)
+                if is_alone(map):
+                    # Nobody else changes words: an ordinary store will do.
+                    store_word(&seen.entry.word, <size_t>value)
+                    unpin()
+                    return second.drop(<PyObject*>word)
+                if likely(compare_exchange(&seen.entry.word, &word, <size_t>value)):
+                    return second.retire(<PyObject*>word)
                 unpin()
+                return second.assign_again(self, key, value)
+            unpin()
     return second.assign(self, key, value)
+
+
+cdef int drop_displaced(PyObject* displaced) noexcept:
+    drop(displaced)
+    return 0
+
+
+cdef int retire_displaced(PyObject* displaced) noexcept:
+    """Still pinned."""
+    retire(<size_t>displaced)
+    unpin()
+    tidy()
+    return 0
+
+
+cdef int assign_again(PyObject* self, PyObject* key, PyObject* value) noexcept:
+    """Another thread was faster."""
+    disown_value(value)
+    return second_assign(self, key, value)
 
 
 cdef int second_assign(PyObject* self, PyObject* key, PyObject* value) noexcept:
@@ -239,6 +269,9 @@ cdef int take_shortcuts() except -1:
     second.add = second_add
     second.contains = second_contains
     second.assign = second_assign
+    second.assign_again = assign_again
+    second.drop = drop_displaced
+    second.retire = retire_displaced
     full_subscript = type.tp_as_mapping.mp_subscript
     full_assign = type.tp_as_mapping.mp_ass_subscript
     full_contains = type.tp_as_sequence.sq_contains

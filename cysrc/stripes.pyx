@@ -127,11 +127,16 @@ cdef void unlock_all(Map* map) noexcept nogil:
     unlock(&map.create)
 
 
+cdef inline bint is_frozen(Map* map) noexcept nogil:
+    """Pinned as a writer: has it to keep out?"""
+    return SM_FREE_THREADED and unlikely(load_number(&map.frozen))
+
+
 cdef Stripes* freeze_all(Map* map) noexcept nogil:
     """As lock_all, and no overwriter changes a value until thaw_all: they look at map.frozen after they have pinned
     themselves, and those who have looked already are waited for."""
     cdef Stripes* stripes = lock_all(map)
-    if SM_FREE_THREADED and not is_private(map):
+    if not is_alone(map):
         store_number(&map.frozen, 1)
         unpin()
         wait_for_writers()
@@ -229,7 +234,7 @@ cdef void remains_release(Remains* remains) noexcept:
 
 cdef Remains* displace_remains(Map* map, Remains* remains) noexcept nogil:
     """Pinned, as displace(): what the caller is to release after unpinning, or NULL."""
-    if not SM_FREE_THREADED or is_private(map):
+    if is_alone(map):
         return remains
     retire(<size_t>remains | REMAINS_OF_MAP)
     # They may be large: as soon as possible.

@@ -209,7 +209,7 @@ cdef void finish_resize(Shard* shard) noexcept nogil:
 
 
 cdef void retire_table(Shard* shard, Table* table) noexcept nogil:
-    if SM_FREE_THREADED and not is_private(shard.map):
+    if not is_alone(shard.map):
         retire(<size_t>table | A_TABLE)
         me.due |= table_bytes(table.buckets) >= LARGE_TABLE
     else:
@@ -361,7 +361,7 @@ cdef inline void unchain_if_empty(Shard* shard, Table* table, Bucket* previous, 
         return
     link = previous.link
     store_ref(&previous.link, bucket.link)
-    if not SM_FREE_THREADED or is_private(shard.map):
+    if is_alone(shard.map):
         arena_release(&table.overflow, link)
 
 

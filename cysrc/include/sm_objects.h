@@ -31,6 +31,40 @@ static inline int sm_learn_hash(PyObject *key) {
     return 0;
 }
 
+/* Are these bytes the same? Without a call, so that the functions on the shortest way need no stack frame: words of
+eight
+ * bytes, the last one overlapping the one before it. */
+#define SM_SHORT 64 /* bytes: longer ones are few, and then memcmp is faster */
+
+static inline int sm_differ8(const char *a, const char *b) {
+    uint64_t x, y;
+    memcpy(&x, a, 8);
+    memcpy(&y, b, 8);
+    return x != y;
+}
+
+static inline int sm_differ4(const char *a, const char *b) {
+    uint32_t x, y;
+    memcpy(&x, a, 4);
+    memcpy(&y, b, 4);
+    return x != y;
+}
+
+static inline int sm_same_short(const char *a, const char *b, size_t n) {
+    if (sm_likely(n >= 8)) {
+        for (size_t i = 0; i < n - 8; i += 8) {
+            if (sm_differ8(a + i, b + i)) {
+                return 0;
+            }
+        }
+        return !sm_differ8(a + n - 8, b + n - 8);
+    }
+    if (n >= 4) {
+        return !sm_differ4(a, b) && !sm_differ4(a + n - 4, b + n - 4);
+    }
+    return n == 0 || (a[0] == b[0] && a[n / 2] == b[n / 2] && a[n - 1] == b[n - 1]);
+}
+
 /* Both are exactly str and have been hashed, which makes them "ready" on Python 3.11. */
 static inline int sm_same_str(PyObject *a, PyObject *b) {
     Py_ssize_t length = PyUnicode_GET_LENGTH(a);
@@ -38,7 +72,20 @@ static inline int sm_same_str(PyObject *a, PyObject *b) {
     if (length != PyUnicode_GET_LENGTH(b) || kind != (int)PyUnicode_KIND(b)) {
         return 0;
     }
-    return memcmp(PyUnicode_DATA(a), PyUnicode_DATA(b), (size_t)length * (size_t)kind) == 0;
+    size_t bytes = (size_t)length * (size_t)kind;
+    if (sm_likely(bytes <= SM_SHORT)) {
+        return sm_same_short(PyUnicode_DATA(a), PyUnicode_DATA(b), bytes);
+    }
+    return memcmp(PyUnicode_DATA(a), PyUnicode_DATA(b), bytes) == 0;
+}
+
+/* The same for the shortest way: only ASCII, as nearly all keys are, and not long; else 0, whatever they are. */
+static inline int sm_same_short_ascii(PyObject *a, PyObject *b) {
+    Py_ssize_t length = PyUnicode_GET_LENGTH(a);
+    return length == PyUnicode_GET_LENGTH(b) && length <= SM_SHORT && PyUnicode_IS_COMPACT_ASCII(a) &&
+           PyUnicode_IS_COMPACT_ASCII(b) &&
+           sm_same_short((const char *)((PyASCIIObject *)a + 1), (const char *)((PyASCIIObject *)b + 1),
+           (size_t)length);
 }
 
 /* Types whose == is C code on immutable data; two of them of different type are never equal. */
