@@ -44,7 +44,7 @@ cdef int traverse(PyObject* self, visitproc visit, void* arg) noexcept:
 cdef int break_cycles(PyObject* self) noexcept:
     """Without memory for it, the cycle stays until the next collection."""
     try:
-        clear_all(map_of(self))
+        clear_all(map_of(self), True)
     except MemoryError:
         pass
     return cython_clear(self)

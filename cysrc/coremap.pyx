@@ -25,9 +25,8 @@ cdef class CoreMap:
         self.map.load = DEFAULT_LOAD
         self.map.object = <PyObject*>self
         registry_add(&self.map)
-        if not joined() and not join_epochs():
-            raise MemoryError
-        self.map.maker = me
+        join_thread()
+        self.map.maker = self.map.user = me
 
     def __dealloc__(self):
         registry_remove(&self.map)
@@ -99,7 +98,7 @@ cdef class CoreMap:
 
         A computation that is running counts as having finished just before: its result is returned and not stored.
         """
-        clear_all(&self.map)
+        clear_all(&self.map, False)
 
     # -- conditional ---------------------------------------------------------------------------------------------------
 
@@ -308,7 +307,7 @@ cdef class CoreMap:
 
     def _forget(self):
         """For tests: every thread looks the keys of this map up by the table again, also those found before."""
-        restamp(&self.map)
+        invalidate(&self.map)
 
     def _stress(self, slots=2, load=1, always_grow=True, /):
         """For tests: fill only *slots* slots of a bucket, grow above *load* entries a bucket, and move all the time."""

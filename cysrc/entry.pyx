@@ -83,7 +83,7 @@ cdef inline void entry_release(Shard* shard, uint32_t ref) noexcept nogil:
         return
     if limbo.n_recent == 0:
         limbo.recent_last = ref
-    # A reader may be comparing the hash that is there.
+    # A reader may be comparing the hash that is there. Half a hash does no harm: the entry was deleted while it looked.
     store_number(next_free(&shard.entries, ref), limbo.recent)
     limbo.recent = ref
     limbo.n_recent += 1

@@ -44,6 +44,11 @@ cdef extern from "sm_epoch.h" nogil:
     bint try_advance "sm_try_advance"(uint64_t stamp, int looks)
     void wait_for_writers "sm_wait_for_writers"()
     void synchronize "sm_synchronize"()
+    void synchronize_attached "sm_synchronize_attached"()
     uint32_t coarse_clock "sm_coarse_clock"()
     void epochs_after_fork "sm_epochs_after_fork"()
     int epochs_init "sm_epochs_init"()
+
+cdef extern from "sm_platform.h" nogil:
+    Participant* load_participant "sm_load_acquire"(Participant** address)
+    void store_participant "sm_store_release"(Participant** address, Participant* participant)

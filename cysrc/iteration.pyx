@@ -140,7 +140,6 @@ cdef object pop_from(Map* map, Shard* shard):
     """Remove any entry that is not reserved, as a pair; None if there is none. The search goes on where it last ended,
     so that emptying a map is linear."""
     cdef Entry* entry
-    cdef uint32_t ref
     cdef PyObject* key
     cdef PyObject* value
     cdef int rounds = 0
@@ -156,9 +155,10 @@ cdef object pop_from(Map* map, Shard* shard):
         elif not is_reserved(word_of(entry)):
             break
     value = hand_over(map, value_in(exchange_word(&entry.word, DELETED)))
-    key = hand_over(map, entry.key)
-    ref = arena_last_ref(&shard.popped, ENTRY_SIZE)
-    remove_entry(shard, mix(&shard.mixer, entry.hash), ref, True)
+    key = entry.key
+    remove_entry(shard, mix(&shard.mixer, entry.hash), arena_last_ref(&shard.popped, ENTRY_SIZE), True)
+    # Last: until it was out of its bucket readers that came later could still compare it.
+    hand_over(map, key)
     unlock_shard(shard)
     tidy()
     return (steal(key), steal(value))

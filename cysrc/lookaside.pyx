@@ -54,9 +54,8 @@ cdef extern from *:
         if (sm_seen_clock < SM_SEEN_THRIFT) {
             return;
         }
-        sm_seen = sm_lines_new(SM_SEEN_BYTES);
-        sm_me->lookaside = sm_seen;
-        sm_me->lookaside_bytes = SM_SEEN_BYTES;
+        sm_me->lookaside_bytes = SM_SEEN_BYTES; /* first: a fork may come in between */
+        sm_me->lookaside = sm_seen = sm_lines_new(SM_SEEN_BYTES);
     }
 
     static inline int sm_seen_is_there(void) { return sm_seen != NULL; }

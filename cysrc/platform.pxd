@@ -47,6 +47,7 @@ cdef extern from "sm_platform.h" nogil:
 cdef extern from "sm_lock.h" nogil:
     ctypedef uint8_t Lock "sm_lock_t"
     void lock "sm_lock"(Lock* lock)
+    void lock_attached "sm_lock_attached"(Lock* lock)
     void race_window "sm_window"()
     void wait_a_little "sm_wait"(int round)
     bint try_lock "sm_try_lock"(Lock* lock)

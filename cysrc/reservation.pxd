@@ -28,6 +28,7 @@ cdef struct Waiter:
 
 cdef struct Reservation:
     uint32_t ref                # the entry; changes if shrink() packs the entries anew
+    uint32_t new_ref            # what it is about to change to
     unsigned long owner
     bint cancelled              # clear() removed the entry: the result is returned and not stored
     bint abandoned              # fork left its owner behind in the parent: void

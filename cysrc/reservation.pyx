@@ -63,7 +63,7 @@ cdef void wake_all(Reservation* reservation) noexcept nogil:
     reservation.waiters = NULL
     if waiter is NULL:
         return
-    lock(&waiting_graph_lock)
+    lock_attached(&waiting_graph_lock)
     while waiter is not NULL:
         following_waiter = waiter.next
         graph_remove(waiter)
@@ -75,7 +75,7 @@ cdef void wake_all(Reservation* reservation) noexcept nogil:
 
 cdef bint enlist(Reservation* reservation, Waiter* waiter) noexcept nogil:
     """Link the waiter, unless its waiting would close a circle."""
-    lock(&waiting_graph_lock)
+    lock_attached(&waiting_graph_lock)
     if leads_to(reservation.owner, waiter.thread):
         unlock(&waiting_graph_lock)
         return False
@@ -90,7 +90,7 @@ cdef bint enlist(Reservation* reservation, Waiter* waiter) noexcept nogil:
 cdef void withdraw(Reservation* reservation, Waiter* waiter) noexcept nogil:
     """Unlink a waiter that gave up."""
     cdef Waiter** at = &reservation.waiters
-    lock(&waiting_graph_lock)
+    lock_attached(&waiting_graph_lock)
     graph_remove(waiter)
     unlock(&waiting_graph_lock)
     while at[0] is not waiter:
@@ -162,8 +162,9 @@ cdef PyObject* revert_abandoned(Shard* shard, uint64_t mixed, Reservation* reser
         store_word(&entry.word, entry.word & ~<size_t>RESERVED)
     else:
         store_word(&entry.word, DELETED)
-        key = displace(shard.map, entry.key)
+        key = entry.key
         remove_entry(shard, mixed, reservation.ref, False)
+        key = displace(shard.map, key)
     free(reservation)
     return key
 

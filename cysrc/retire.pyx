@@ -34,6 +34,11 @@ cdef enum:
     # For drain(), if finalizers go on displacing things.
     MOST_ROUNDS = 100
 
+cdef enum:
+    # Values of due.
+    DUE = 1
+    URGENT = 2                 # much memory waits
+
 cdef uint32_t closing = 0      # the interpreter ends: keep nothing
 
 cdef extern from "sm_platform.h" nogil:
@@ -83,8 +88,8 @@ cdef inline void retire(size_t thing) noexcept nogil:
     bag.n += 1
     store_number(&garbage.things, garbage.things + 1)
     me.retired += 1
-    if me.retired % LOOK_EVERY == 0 or closing:
-        me.due = 1
+    if me.retired % LOOK_EVERY == 0 or unlikely(load_number(&closing)):
+        me.due = max(me.due, DUE)
 
 
 cdef inline PyObject* displace(Map* map, PyObject* thing) noexcept nogil:
@@ -155,6 +160,8 @@ cdef Bag* take_safe(Garbage* garbage) noexcept nogil:
         return NULL
     garbage.first = at[0]
     at[0] = NULL
+    if garbage.first is NULL:
+        garbage.last = NULL
     return first
 
 
@@ -169,7 +176,7 @@ cdef bint empty_safe_bags() noexcept:
     return few
 
 
-cdef uint64_t close_bags(bint ticked) noexcept nogil:
+cdef uint64_t close_bags(bint ticked, bint urgent) noexcept nogil:
     """Seal the open bag if it is time to; the stamp that should become safe now, or 0."""
     cdef uint64_t wanted = 0
     cdef Garbage* garbage
@@ -177,23 +184,32 @@ cdef uint64_t close_bags(bint ticked) noexcept nogil:
     garbage = my_garbage()
     if garbage.first is not NULL and (ticked or garbage.sealed >= MANY_BAGS):
         wanted = garbage.first.stamp
-    if ticked and garbage.open.n:
+    if (ticked or urgent) and garbage.open.n:
         seal_open(garbage)
-    if closing and garbage.last is not NULL:
+    if urgent and garbage.last is not NULL:
         wanted = garbage.last.stamp
     unpin()
     return wanted
 
 
+cdef bint is_at_limit() noexcept nogil:
+    pin()
+    cdef bint at_limit = my_garbage().sealed >= MOST_BAGS
+    unpin()
+    return at_limit
+
+
 cdef void look_after() noexcept:
-    """Release what can be released. What finalizers retire meanwhile is left for the next time."""
+    """Release what can be released. What finalizers displace meanwhile is left for later, unless it is too much."""
     cdef uint32_t tick = coarse_clock()
+    cdef uint32_t was_busy = me.busy
+    cdef bint urgent = me.due == URGENT or load_number(&closing)
     cdef uint64_t wanted
     me.due = 0
-    if me.busy:
+    if was_busy and not is_at_limit():
         return
     me.busy = 1
-    wanted = close_bags(tick != me.tick or closing)
+    wanted = close_bags(tick != me.tick, urgent)
     me.tick = tick
     if wanted and not is_safe(wanted):
         try_advance(wanted, LOOKS)
@@ -203,7 +219,7 @@ cdef void look_after() noexcept:
         me.spare = <Bag*>malloc(sizeof(Bag))
     if load_number(&orphans):
         release_bags(take_orphans())
-    me.busy = 0
+    me.busy = was_busy
 
 
 # -- other threads' ----------------------------------------------------------------------------------------------------
@@ -220,6 +236,7 @@ cdef Bag* take_all(Garbage* garbage, Bag* bags) noexcept nogil:
         garbage.first = bag.next
         bag.next = bags
         bags = bag
+    garbage.last = NULL
     garbage.sealed = 0
     store_number(&garbage.things, 0)
     return bags
@@ -242,7 +259,8 @@ cdef Bag* take_orphans() noexcept nogil:
 
 
 cdef bint turn(Participant* participant) noexcept nogil:
-    """Let the participant go on with its other, empty garbage. False: there is nothing in this one, or no memory."""
+    """Let the participant go on with its other garbage, which is empty (but after a fork in the middle of a drain).
+    False: there is nothing in this one, or no memory."""
     cdef uint32_t other = 1 - participant.active
     if load_number(&participant.garbage[participant.active].things) == 0:
         return False
@@ -271,7 +289,7 @@ cdef Bag* take_everything() noexcept nogil:
     while each is not NULL:
         turn(each)
         each = each.next
-    synchronize()
+    synchronize_attached()
     each = participants
     while each is not NULL:
         bags = take_all(&each.garbage[1 - each.active], bags)
@@ -307,26 +325,27 @@ cdef uint64_t drain_all() noexcept:
 
 cdef uint64_t retired_now() noexcept nogil:
     """Things in all bags of the process."""
-    cdef Participant* each = participants
+    cdef Participant* each
     cdef uint64_t total = 0
+    lock_participants()
+    each = participants
     while each is not NULL:
         total += load_number(&each.garbage[0].things) + load_number(&each.garbage[1].things)
         each = each.next
+    unlock_participants()
     return total
 
 
 def _close():
     """For the end of the interpreter: release everything now, and from now on at once."""
-    global closing
-    closing = 1
+    store_number(&closing, 1)
     drain_all()
 
 
 def _stall(const unsigned char[::1] until, /):
     """For tests: be a reader that the system has stopped in the middle of a lookup, until the byte is not 0."""
     cdef int rounds = 0
-    if not joined() and not join_epochs():
-        raise MemoryError
+    join_thread()
     with nogil:
         pin()
         while (<volatile const unsigned char*>&until[0])[0] == 0:

@@ -52,7 +52,7 @@ cdef struct Map:
     Mixer mixer
     uint32_t frozen          # overwriters without locks have to keep out: see capture_map
     uint32_t shared          # who may have used it: see sharing.pyx
-    Participant* maker       # the thread that made it
+    Participant* user        # the thread that has used it last, until several do by turns
     # -- the rest
     uint64_t seed            # the user's, from which the mixer comes
     uint32_t shards          # 0 until configured
@@ -61,6 +61,8 @@ cdef struct Map:
     uint8_t always_grow
     Lock create              # taken before any stripe: makes the stripes, and orders operations on the whole map
     uint32_t pop_cursor
+    Participant* maker       # the thread that made it
+    Participant* former      # the one that used it before `user`
     PyObject* object         # the CoreMap that this is part of
     Map* previous            # in the registry of all maps
     Map* next

@@ -16,6 +16,13 @@ cdef inline Stripes* stripes_of(Map* map) noexcept nogil:
 cdef uint64_t last_stamp = 0
 
 
+cdef void invalidate(Map* map) noexcept nogil:
+    """The same, at any time and for no other reason than to have threads come by the table; clear() does it anyhow."""
+    cdef size_t stamp = load_stamp(&map.stamp)
+    if stamp != 0:
+        compare_exchange(<size_t*>&map.stamp, &stamp, next_number(&last_stamp))
+
+
 cdef void restamp(Map* map) noexcept nogil:
     """Make what threads remember of the map's entries invalid (lookaside.pyx). Necessary when entries have been moved
     or removed without being marked, after that and before their memory is retired; the locks of their shards are
@@ -112,7 +119,7 @@ cdef Stripes* lock_all(Map* map) noexcept nogil:
     stripes = map.stripes
     if SM_FREE_THREADED and stripes is not NULL:
         for i in range(stripes.shards):
-            lock(&stripes.shard[i].lock)
+            lock_attached(&stripes.shard[i].lock)
     pin()
     return stripes
 
@@ -237,18 +244,22 @@ cdef Remains* displace_remains(Map* map, Remains* remains) noexcept nogil:
     if is_alone(map):
         return remains
     retire(<size_t>remains | REMAINS_OF_MAP)
-    # They may be large: as soon as possible.
-    me.due = 1
+    # They may be large: not when other things are released, but now, if no reader is in the way.
+    me.due = URGENT
     return NULL
 
 
-cdef int clear_all(Map* map) except -1:
+cdef int clear_all(Map* map, bint unreachable) except -1:
     """Remove every entry at one instant, that of the zero in the stamp: readers without the lock that have seen another
-    one began before, and those that see the zero wait for the lock."""
+    one began before, and those that see the zero wait for the lock. An unreachable map is used by no other thread, and
+    what it had is released at once."""
     cdef Stripes* stripes = stripes_of(map)
     cdef Remains* remains
     cdef uint32_t i, shards
-    join(map)
+    if unreachable:
+        join_thread()
+    else:
+        join(map)
     if stripes is NULL:
         return 0
     shards = stripes.shards
@@ -261,7 +272,8 @@ cdef int clear_all(Map* map) except -1:
         shard_detach(&stripes.shard[i], &remains[i])
     restamp(map)
     remains.shards = shards
-    remains = displace_remains(map, remains)
+    if not unreachable:
+        remains = displace_remains(map, remains)
     unlock_all(map)
     if remains is not NULL:
         remains_release(remains)
@@ -281,3 +293,7 @@ cdef void destroy(Map* map) noexcept:
         shard_detach(&stripes.shard[i], &remains)
         remains_free(&remains)
     lines_free(stripes, stripes_bytes(stripes.shards))
+
+
+if sizeof(Shard) % 64 or sizeof(Table) != 2 * BUCKET_SIZE or sizeof(Entry) != ENTRY_SIZE:
+    raise ImportError("shardmap was compiled with a layout that it cannot work with")

@@ -211,7 +211,8 @@ cdef void finish_resize(Shard* shard) noexcept nogil:
 cdef void retire_table(Shard* shard, Table* table) noexcept nogil:
     if not is_alone(shard.map):
         retire(<size_t>table | A_TABLE)
-        me.due |= table_bytes(table.buckets) >= LARGE_TABLE
+        if table_bytes(table.buckets) >= LARGE_TABLE:
+            me.due = URGENT
     else:
         table_free(table)
 

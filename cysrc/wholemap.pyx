@@ -135,30 +135,32 @@ cdef bint pack_into(Shard* shard, Shard* packed) noexcept nogil:
 
 
 cdef void move_words(Shard* shard, Shard* packed) noexcept nogil:
-    """Of all entries, which `packed` has in the same order."""
+    """Of all entries, which `packed` has in the same order; and tell reservations where theirs are now."""
     cdef ArenaPosition at, packed_at
+    cdef Reservation* reservation
     cdef Entry* entry
+    cdef Entry* copy
     memset(&at, 0, sizeof(at))
     memset(&packed_at, 0, sizeof(at))
     while True:
         entry = next_entry(shard, &at)
         if entry is NULL:
-            return
-        (<Entry*>arena_next(&packed.entries, &packed_at, ENTRY_SIZE)).word = exchange_word(&entry.word, MOVED)
-
-
-cdef void follow_reservations(Shard* shard, Shard* packed) noexcept nogil:
-    """Reservations name their entry by its reference: find the new one, by its key object, of which there is one."""
-    cdef Reservation* reservation = shard.reservations
-    cdef ArenaPosition at
-    cdef PyObject* key
+            break
+        copy = <Entry*>arena_next(&packed.entries, &packed_at, ENTRY_SIZE)
+        copy.word = exchange_word(&entry.word, MOVED)
+        if is_reserved(copy.word):
+            reservation = reservation_of(shard, arena_last_ref(&at, ENTRY_SIZE))
+            reservation.new_ref = arena_last_ref(&packed_at, ENTRY_SIZE)
+    reservation = shard.reservations
     while reservation is not NULL:
-        key = entry_at(shard, reservation.ref).key
-        memset(&at, 0, sizeof(at))
-        while next_entry(packed, &at).key != key:
-            pass
-        reservation.ref = arena_last_ref(&at, ENTRY_SIZE)
+        reservation.ref = reservation.new_ref
         reservation = reservation.next
+
+
+cdef void mark_all_evacuated(Table* table) noexcept nogil:
+    cdef uint32_t i
+    for i in range(table.buckets):
+        store_ref(&table.bucket[i].link, table.bucket[i].link | EVACUATED)
 
 
 cdef bint make_packed(Shard* shard, Shard* packed) noexcept nogil:
@@ -177,13 +179,16 @@ cdef bint make_packed(Shard* shard, Shard* packed) noexcept nogil:
 
 
 cdef void adopt_packed(Shard* shard, Shard* packed) noexcept nogil:
+    cdef size_t former = shard.table
     move_words(shard, packed)
-    follow_reservations(shard, packed)
     shard.entries = packed.entries
     memset(&shard.limbo, 0, sizeof(Limbo))
     memset(&shard.popped, 0, sizeof(ArenaPosition))
-    # In this order: a reader that sees the new table and the old `old` finds what was there marked.
+    # Readers load `table`, then `old`. Those who get the new table and the old `old` find the entries there marked;
+    # those who get the former table and no `old` would miss what had not moved to it yet, so its buckets send them on.
     store_word(&shard.table, packed.table)
+    if shard.old != 0:
+        mark_all_evacuated(table_at(former))
     store_word(&shard.old, 0)
     note_change(shard)
     restamp(shard.map)

@@ -21,8 +21,10 @@ cdef int out_of_memory(Probe* probe) except -1:
 
 cdef inline void remove_found(Probe* probe, bint had_value, PyObject** key) noexcept nogil:
     """Take the entry found, which is marked DELETED, out of its shard. `key`: what displace() says of its key."""
-    key[0] = displace(probe.map, key_of(probe.entry))
+    cdef PyObject* stored = key_of(probe.entry)
     remove_entry(probe.shard, probe.mixed, probe.ref, had_value)
+    # Now, and not before: until it was out of its bucket readers that came later could still compare it.
+    key[0] = displace(probe.map, stored)
 
 
 cdef inline PyObject* take_entry(Probe* probe, PyObject** key) noexcept nogil:

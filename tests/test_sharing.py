@@ -1,4 +1,4 @@
-"""Free-threaded builds: a map that a second thread uses defers its reference counting, others go at once."""
+"""Free-threaded builds: a map that threads use by turns defers its reference counting, others go at once."""
 
 from __future__ import annotations
 
@@ -56,9 +56,11 @@ def test_a_map_of_one_thread_goes_at_once(use: Callable[[AnyMap], Any]) -> None:
 
 @pytest.mark.skipif(not CAN_DEFER, reason="needs a free-threaded build of CPython 3.14 or later")
 @uses
-def test_a_second_thread_makes_it_deferred(use: Callable[[AnyMap], Any]) -> None:
+def test_threads_that_use_it_by_turns_make_it_deferred(use: Callable[[AnyMap], Any]) -> None:
     m: AnyMap = ShardMap({"key": 1})
     in_another_thread(partial(use, m))
+    m["key"] = 3
+    use(m)
     assert sys.getrefcount(m) >= DEFERRED
     m["key"] = 3
     assert m["key"] == 3
@@ -66,6 +68,35 @@ def test_a_second_thread_makes_it_deferred(use: Callable[[AnyMap], Any]) -> None
     del m
     gc.collect()
     assert gone() is None
+
+
+@pytest.mark.skipif(not CAN_DEFER, reason="needs a free-threaded build of CPython 3.14 or later")
+def test_a_thread_that_recalls_its_keys_is_noticed_too() -> None:
+    """After the first round the makers' lookups go by the lookaside; the other thread's use ends that once."""
+    m: AnyMap = ShardMap({f"key {number}": number for number in range(200)})
+    keys = list(m)
+    for _ in range(100):
+        assert [m[key] for key in keys] == list(m.values())
+    in_another_thread(lambda: m["key 1"])
+    assert sys.getrefcount(m) < DEFERRED
+    for key in keys:
+        assert key in m
+    assert sys.getrefcount(m) >= DEFERRED
+
+
+def test_a_map_that_is_handed_on_goes_at_once() -> None:
+    """Each thread uses it alone, a while, and none comes back: the last reference frees it."""
+    m: AnyMap = ShardMap({"key": 1})
+    for _ in range(3):
+        in_another_thread(lambda: [m.add("key") for _ in range(100)])
+    assert sys.getrefcount(m) < DEFERRED
+    gone = weakref.ref(m)
+    gc.disable()
+    try:
+        del m
+        assert gone() is None
+    finally:
+        gc.enable()
 
 
 @uses

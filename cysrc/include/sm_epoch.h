@@ -117,12 +117,20 @@ static uint32_t sm_orphans; /* a thread has ended and left something behind */
 
 static inline int sm_joined(void) { return sm_me != NULL; }
 
+/* A later relaxed load can pass an exchange where that is not one instruction. ThreadSanitizer knows no fences. */
+static inline void sm_full_fence(void) {
+#if !defined(__SANITIZE_THREAD__)
+    __atomic_thread_fence(__ATOMIC_SEQ_CST);
+#endif
+}
+
 static inline void sm_pin_as(uint64_t writing) {
     SM_ASSERT(sm_me->announced == 0);
     uint64_t announcement = sm_load_acquire(&sm_epochs.epoch) << 1 | writing;
     /* Release: whoever reads it, and not the 0 before it, knows as well that the last section has ended. */
     if (sm_unlikely(sm_epochs.exchange)) {
         __atomic_exchange_n(&sm_me->announced, announcement, __ATOMIC_SEQ_CST);
+        sm_full_fence();
     } else {
         __atomic_store_n(&sm_me->announced, announcement, __ATOMIC_RELEASE);
         __atomic_signal_fence(__ATOMIC_SEQ_CST);
@@ -150,7 +158,10 @@ static inline int sm_is_safe(uint64_t stamp) { return stamp <= sm_load_acquire(&
 static void sm_barrier(void) {
 #if defined(SYS_membarrier)
     if (!sm_epochs.exchange) {
-        syscall(SYS_membarrier, MEMBARRIER_CMD_PRIVATE_EXPEDITED, 0, 0);
+        if (syscall(SYS_membarrier, MEMBARRIER_CMD_PRIVATE_EXPEDITED, 0, 0) != 0) {
+            /* It worked before: a filter that was installed since forbids it, and readers count on it. */
+            Py_FatalError("shardmap: membarrier(2) was allowed at import and is not any more");
+        }
         return;
     }
 #endif
@@ -200,13 +211,29 @@ static void sm_synchronize(void) {
     }
 }
 
-/* Wait until no other thread is in a section that changes values without a lock; one that begins now has to see what
- * the caller has stored before. The caller may hold locks without being pinned. */
+/* The same, for a thread that holds a lock which no pinned thread needs. */
+static void sm_synchronize_attached(void) {
+    uint64_t stamp = sm_seal();
+    for (int round = 0; !sm_try_advance(stamp, 1); round++) {
+        sm_wait_attached(round);
+    }
+}
+
+/* Is the participant in a section that changes values without a lock, and began in this epoch or before? */
+static int sm_writes_since(sm_participant *each, uint64_t epoch) {
+    uint64_t announced = __atomic_load_n(&each->announced, __ATOMIC_SEQ_CST);
+    return (announced & 1) != 0 && announced >> 1 <= epoch;
+}
+
+/* Wait until every section that changes values without a lock, and may not have seen what the caller has stored before,
+has
+ * ended. The caller may hold locks, but is not pinned. */
 static void sm_wait_for_writers(void) {
+    uint64_t ended = sm_seal();
     sm_barrier();
     for (sm_participant *each = sm_load_acquire(&sm_participants); each != NULL; each = each->next) {
-        for (int round = 0; each != sm_me && __atomic_load_n(&each->announced, __ATOMIC_SEQ_CST) & 1; round++) {
-            sm_wait(round);
+        for (int round = 0; each != sm_me && sm_writes_since(each, ended); round++) {
+            sm_wait_attached(round);
         }
     }
 }
@@ -341,6 +368,7 @@ static inline void sm_unpin(void) {}
 static inline int sm_pinned(void) { return 1; }
 static inline void sm_wait_for_writers(void) {}
 static inline void sm_synchronize(void) {}
+static inline void sm_synchronize_attached(void) {}
 static inline void sm_epochs_after_fork(void) {}
 static inline int sm_epochs_init(void) { return 0; }
 

@@ -5,7 +5,8 @@
  * Free-threaded builds: an exchange to take it, a plain store to release it. PyMutex needs two read-modify-writes for
  * the same and cannot live in memory that we lay out ourselves on 3.11. A waiter spins briefly, then detaches its
  * thread state while it sleeps, so that a stop-the-world pause (garbage collection, fork) never waits for it; it
- * attaches again *before* it tries the lock, so that no lock is taken and then held through such a pause.
+ * attaches again *before* it tries the lock, so that no lock is taken and then held through such a pause. A thread that
+ * holds a lock already waits attached.
  */
 #ifndef SHARDMAP_LOCK_H
 #define SHARDMAP_LOCK_H
@@ -76,6 +77,27 @@ static __attribute__((noinline)) void sm_wait(int round) {
     }
 }
 
+/* The same for a thread that holds a lock: it stays attached, so that it cannot be stopped, or ended with the
+interpreter,
+ * while others need the lock. Whom it waits for is in a short section that does not stop either. */
+#define SM_NAP_NS 20000
+static __attribute__((noinline)) void sm_wait_attached(int round) {
+    struct timespec nap = {0, SM_NAP_NS};
+    if (round < SM_SPINS) {
+        sm_relax();
+    } else if (round < SM_SPINS + SM_YIELDS) {
+        sched_yield();
+    } else {
+        nanosleep(&nap, NULL);
+    }
+}
+
+static inline void sm_lock_attached(sm_lock_t *lock) {
+    for (int round = 0; !sm_try_lock(lock); round++) {
+        sm_wait_attached(round);
+    }
+}
+
 static __attribute__((noinline)) void sm_lock_slow(sm_lock_t *lock) {
     for (int round = 0; !sm_try_lock(lock); round++) {
         sm_wait(round);
@@ -103,6 +125,7 @@ static inline int sm_try_lock(sm_lock_t *lock) {
     return 1;
 }
 static inline void sm_lock(sm_lock_t *lock) { (void)lock; }
+static inline void sm_lock_attached(sm_lock_t *lock) { (void)lock; }
 static inline void sm_unlock(sm_lock_t *lock) { (void)lock; }
 
 #endif

@@ -2,7 +2,8 @@
  *
  * On free-threaded builds a reader without the lock meets tags that change under it. Safety: every tag is one byte,
  * which no processor tears, and x86 keeps loads in order, so a tag that is seen is followed by what was stored before
- * it (its reference, its entry). Elsewhere, and for ThreadSanitizer, the tags are read as two atomic words.
+ * it (its reference, its entry). Elsewhere, and for ThreadSanitizer, the tags are read as two atomic words. (What keeps
+ * the compiler from loading the reference first is that it has to know the slot.)
  *
  * The bucket's first sixteen bytes are twelve tags and its link (bucket.pxd); the link's four results are masked away.
  * Bit i of the answer stands for slot i.

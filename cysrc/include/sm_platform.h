@@ -32,7 +32,7 @@
 #define sm_prefetch(address) __builtin_prefetch(address)
 
 /* Words that one thread reads while another writes them: whole, never torn, ordered as the names say (C11).
- * Read-modify-writes are the strongest kind: besides the word they order everything else of their thread.
+ * Read-modify-writes are acquire and release, and agree on one order.
  * With the GIL all of them are ordinary loads and stores. */
 #if SM_FREE_THREADED
 #define sm_load_acquire(address) __atomic_load_n(address, __ATOMIC_ACQUIRE)
