@@ -1,6 +1,6 @@
 /* The lookaside against removal and entries used again: the key is looked at after the word.
  *
- * Modelled: cysrc/lookaside.pyx: what a thread remembers of a key, recall (key, word, key again) and remember; readers
+ * Modelled: cysrc/lookaside.pyx: what a thread remembers of a key, recall (the word, then the key) and remember; readers
  * that go by the table (cysrc/table.pyx) beside it; insertion, which stores the word last, and removal
  * (cysrc/entry.pyx). Both kinds of read for each call: a thread's memory of a key may give way at any time.
  * Abstracted: stamps (stamp.pml); two keys with the same tag, of which one is looked up; values are numbers, each
@@ -11,8 +11,8 @@
  * Size: READERS of CALLS calls each, an editor with EDITS removals or insertions of either key; two slots, two entries.
  *
  * Right as well:
- *   LATE_LOOK       recall looks at the key once, after the word: a settled word means an entry in use, and that keeps
- *                   its key as long as the section lasts
+ *   TWO_LOOKS       recall looks at the key before the word too. Not necessary: a settled word means an entry in use, and
+ *                   that keeps its key as long as the section lasts
  * Broken:
  *   EARLY_LOOK      recall looks at the key once, before the word
  *   WORD_FIRST      insertion stores the word before the tag: found by the lookaside, then not by the table
@@ -124,7 +124,7 @@ inline find_by_table() {
 
 inline recall() {
     if
-#ifndef LATE_LOOK
+#if defined(TWO_LOOKS) || defined(EARLY_LOOK)
     :: key[seen] != 0
 #endif
     :: else ->

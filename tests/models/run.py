@@ -105,7 +105,7 @@ MODELS = (
         "lookaside",
         quick="READERS=1 EDITS=4",
         full=("READERS=2 CALLS=2 EDITS=3", "READERS=1 CALLS=3 EDITS=5"),
-        right=("LATE_LOOK",),
+        right=("TWO_LOOKS",),
         broken=("EARLY_LOOK", "WORD_FIRST", "TAG_FIRST", "KEY_AFTER_WORD", "NO_GRACE"),
     ),
     Model(
