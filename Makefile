@@ -21,7 +21,7 @@ THREADS ?=
 MAKEFLAGS += --no-builtin-rules
 export PIP_DISABLE_PIP_VERSION_CHECK = 1
 
-.PHONY: help build demo test bench lint format ft-test stress debug asan ubsan tsan coverage dist clean
+.PHONY: help build demo test bench lint format ft-test stress linearizability models soak debug asan ubsan tsan coverage dist clean
 
 # Empty unless PYTHON_FT runs and is free-threaded.
 FT := $(shell $(PYTHON_FT) -c 'import sysconfig; print("yes" * bool(sysconfig.get_config_var("Py_GIL_DISABLED")))' 2>/dev/null)
@@ -88,6 +88,15 @@ ft-test: .venv-ft/.stamp-built  ## the test suite on free-threaded Python only
 
 stress: $(VENVS:=/.stamp-built)  ## the test suite with SCALE (10) times the iterations
 	@export SHARDMAP_TEST_SCALE=$(SCALE); $(call on_each,-m pytest -o faulthandler_timeout=0 $(ARGS))
+
+linearizability: $(VENVS:=/.stamp-built)  ## two million recorded operations, checked: make linearizability ARGS='--seed 1'
+	@$(call on_each,tests/linearizability_run.py $(ARGS))
+
+models: .venv/.stamp-pip  ## check the models of the protocol without locks, right and broken (needs spin)
+	.venv/bin/python tests/models/run.py $(ARGS)
+
+soak: $(VENVS:=/.stamp-built)  ## ten minutes of everything at once, with flat memory: make soak ARGS='--minutes 60'
+	@$(call on_each,tests/soak.py $(ARGS))
 
 bench: $(VENVS:=/.stamp-built) $(VENVS:=/.stamp-group-bench)  ## measure against dict, dict + Lock and other maps
 	@$(call on_each,-m perf $(ARGS))

@@ -309,6 +309,10 @@ cdef class CoreMap:
         """For tests: every thread looks the keys of this map up by the table again, also those found before."""
         invalidate(&self.map)
 
+    def _hold(self, unsigned char[::1] flags not None, /):
+        """For tests: keep all shards locked from when flags[0] is 1 until flags[1] is."""
+        hold_all(&self.map, &flags[0])
+
     def _stress(self, slots=2, load=1, always_grow=True, /):
         """For tests: fill only *slots* slots of a bucket, grow above *load* entries a bucket, and move all the time."""
         if not 1 <= slots <= SLOTS or not 1 <= load <= SLOTS:

@@ -24,6 +24,7 @@ cdef extern from "sm_epoch.h" nogil:
         uint32_t due
         uint32_t busy
         uint32_t tick
+        uint64_t turned
         Bag* spare
         void* lookaside
         size_t lookaside_bytes
@@ -44,7 +45,6 @@ cdef extern from "sm_epoch.h" nogil:
     bint try_advance "sm_try_advance"(uint64_t stamp, int looks)
     void wait_for_writers "sm_wait_for_writers"()
     void synchronize "sm_synchronize"()
-    void synchronize_attached "sm_synchronize_attached"()
     uint32_t coarse_clock "sm_coarse_clock"()
     void epochs_after_fork "sm_epochs_after_fork"()
     int epochs_init "sm_epochs_init"()

@@ -46,7 +46,7 @@ cdef void registry_remove(Map* map) noexcept nogil:
 cdef void map_after_fork(Map* map, unsigned long survivor) noexcept nogil:
     cdef Reservation* reservation
     cdef uint32_t i
-    map.create = 0
+    map.create = map.turns = 0
     map.frozen = 0
     if map.stripes is NULL:
         return

@@ -53,24 +53,28 @@ cdef inline Garbage* my_garbage() noexcept nogil:
     return &me.garbage[load_index(&me.active)]
 
 
+cdef void queue_bag(Garbage* garbage, Bag* bag) noexcept nogil:
+    """Stamp the bag; what is in it cannot be reached any more."""
+    bag.stamp = seal()
+    bag.next = NULL
+    if garbage.first is NULL:
+        garbage.first = bag
+    else:
+        garbage.last.next = bag
+    garbage.last = bag
+    garbage.sealed += 1
+
+
 cdef Bag* seal_open(Garbage* garbage) noexcept nogil:
     """Queue the open bag, open another one. NULL, with nothing changed, when there is no memory."""
     cdef Bag* bag = me.spare
-    cdef Bag* full = garbage.open
     me.spare = NULL
     if bag is NULL:
         bag = <Bag*>malloc(sizeof(Bag))
         if bag is NULL:
             return NULL
     bag.n = 0
-    full.stamp = seal()
-    full.next = NULL
-    if garbage.first is NULL:
-        garbage.first = full
-    else:
-        garbage.last.next = full
-    garbage.last = full
-    garbage.sealed += 1
+    queue_bag(garbage, garbage.open)
     garbage.open = bag
     return bag
 
@@ -218,7 +222,7 @@ cdef void look_after() noexcept:
     if me.spare is NULL:
         me.spare = <Bag*>malloc(sizeof(Bag))
     if load_number(&orphans):
-        release_bags(take_orphans())
+        adopt_orphans()
     me.busy = was_busy
 
 
@@ -242,9 +246,10 @@ cdef Bag* take_all(Garbage* garbage, Bag* bags) noexcept nogil:
     return bags
 
 
-cdef Bag* take_orphans() noexcept nogil:
-    """What threads that have ended left behind, safe to release."""
+cdef void adopt_orphans() noexcept nogil:
+    """Queue what threads that have ended left behind as this thread's own."""
     cdef Bag* bags = NULL
+    cdef Bag* bag
     cdef Participant* each
     lock_participants()
     store_number(&orphans, 0)
@@ -254,22 +259,28 @@ cdef Bag* take_orphans() noexcept nogil:
             bags = take_all(&each.garbage[each.active], bags)
         each = each.next
     unlock_participants()
-    synchronize()
-    return bags
+    pin()
+    while bags is not NULL:
+        bag = bags
+        bags = bag.next
+        store_number(&my_garbage().things, my_garbage().things + bag.n)
+        queue_bag(my_garbage(), bag)
+    unpin()
 
 
-cdef bint turn(Participant* participant) noexcept nogil:
-    """Let the participant go on with its other garbage, which is empty (but after a fork in the middle of a drain).
-    False: there is nothing in this one, or no memory."""
+cdef void turn(Participant* participant) noexcept nogil:
+    """Let the participant go on with its other garbage, unless somebody has to empty that first, there is nothing in
+    this one, or there is no memory."""
     cdef uint32_t other = 1 - participant.active
-    if load_number(&participant.garbage[participant.active].things) == 0:
-        return False
+    if (load_number(&participant.garbage[other].things) != 0
+            or load_number(&participant.garbage[participant.active].things) == 0):
+        return
     if participant.garbage[other].open is NULL:
         participant.garbage[other].open = new_bag()
         if participant.garbage[other].open is NULL:
-            return False
+            return
     store_index(&participant.active, other)
-    return True
+    participant.turned = seal()
 
 
 cdef Bag* new_bag() noexcept nogil:
@@ -281,18 +292,24 @@ cdef Bag* new_bag() noexcept nogil:
 
 cdef Bag* take_everything() noexcept nogil:
     """What all threads have retired, safe to release: they turn to their other garbage, and when the sections that may
-    still use this one have ended, it is ours. The others' threads may be asleep and need not do anything."""
+    still use this one have ended, it is ours. The others' threads may be asleep and need not do anything. Nothing is
+    locked while this waits, so several threads may be doing this: any of them takes what is safe to take."""
     cdef Bag* bags = NULL
+    cdef Garbage* garbage
     cdef Participant* each
     lock_participants()
     each = participants
     while each is not NULL:
         turn(each)
         each = each.next
-    synchronize_attached()
+    unlock_participants()
+    synchronize()
+    lock_participants()
     each = participants
     while each is not NULL:
-        bags = take_all(&each.garbage[1 - each.active], bags)
+        garbage = &each.garbage[1 - each.active]
+        if load_number(&garbage.things) and is_safe(each.turned):
+            bags = take_all(garbage, bags)
         each = each.next
     unlock_participants()
     return bags

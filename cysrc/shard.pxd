@@ -60,6 +60,7 @@ cdef struct Map:
     uint32_t load
     uint8_t always_grow
     Lock create              # taken before any stripe: makes the stripes, and orders operations on the whole map
+    Lock turns               # for what sharing.pyx writes, held for nanoseconds
     uint32_t pop_cursor
     Participant* maker       # the thread that made it
     Participant* former      # the one that used it before `user`

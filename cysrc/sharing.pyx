@@ -47,31 +47,31 @@ cdef inline bint is_alone(Map* map) noexcept nogil:
 
 cdef void share(Map* map) noexcept nogil:
     """Each thread that finds the map not quite shared waits for itself."""
-    lock(&map.create)
+    lock(&map.turns)
     if map.shared == PRIVATE:
         store_number(&map.shared, BEING_SHARED)
-    unlock(&map.create)
+    unlock(&map.turns)
     synchronize()
-    lock(&map.create)
+    lock(&map.turns)
     if map.shared == BEING_SHARED:
         map.former = map.maker
         map.user = me
         store_ref(&map.shared, SHARED)
-    unlock(&map.create)
+    unlock(&map.turns)
     invalidate(map)
 
 
 cdef void take_turn(Map* map) noexcept nogil:
     """Another thread than the last one is using a shared map."""
     cdef bint by_turns = False
-    lock(&map.create)
+    lock(&map.turns)
     if map.shared == SHARED and map.user is not me:
         by_turns = me is map.maker or me is map.former
         map.former = map.user
         store_participant(&map.user, me)
         if by_turns:
             store_ref(&map.shared, BY_TURNS)
-    unlock(&map.create)
+    unlock(&map.turns)
     if by_turns:
         defer(map.object)
     else:

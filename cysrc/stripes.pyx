@@ -156,6 +156,22 @@ cdef void thaw_all(Map* map) noexcept nogil:
     unlock_all(map)
 
 
+cdef int hold_all(Map* map, unsigned char* flags) except -1:
+    """For tests. The caller is not pinned meanwhile: its own sections would keep what others displace."""
+    cdef int rounds = 0
+    join(map)
+    with nogil:
+        lock_all(map)
+        unpin()
+        (<volatile unsigned char*>flags)[0] = 1
+        while (<volatile unsigned char*>flags)[1] == 0:
+            wait_a_little(rounds)
+            rounds += 1
+        pin()
+        unlock_all(map)
+    return 0
+
+
 cdef int64_t total_count(Map* map) noexcept nogil:
     """Keys with a value; exact when no thread writes, or under lock_all. A shard's count is never negative."""
     cdef Stripes* stripes = stripes_of(map)

@@ -241,22 +241,28 @@ cdef void reuse_limbo(Shard* shard) noexcept nogil:
     unlock_shard(shard)
 
 
+cdef void reuse_all(Stripes* stripes) noexcept nogil:
+    cdef uint32_t i
+    for i in range(stripes.shards):
+        reuse_limbo(&stripes.shard[i])
+
+
 cdef uint64_t drain(Map* map) except? 0:
-    """Release what all maps have retired, and let this map use all its deleted entries again."""
+    """Release what all maps have retired, and let this map use all its deleted entries again; those last, since what is
+    released may delete."""
     cdef Stripes* stripes
     cdef uint64_t released
-    cdef uint32_t i, _turn
+    cdef int _turn
     join(map)
+    released = drain_all()
     stripes = stripes_of(map)
     if SM_FREE_THREADED and stripes is not NULL:
-        # Stamped in the first turn, used again in the second.
+        # What has been stamped already; what has not; and what that made wait.
         for _turn in range(2):
-            for i in range(stripes.shards):
-                reuse_limbo(&stripes.shard[i])
             synchronize()
-        for i in range(stripes.shards):
-            reuse_limbo(&stripes.shard[i])
-    released = drain_all()
+            reuse_all(stripes)
+        synchronize()
+        reuse_all(stripes)
     return released
 
 

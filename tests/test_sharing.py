@@ -34,6 +34,11 @@ USES: dict[str, Callable[[AnyMap], Any]] = {
 uses = pytest.mark.parametrize("use", USES.values(), ids=USES)
 
 
+def use_often(m: AnyMap) -> None:
+    for _ in range(100):
+        m.add("key")
+
+
 def in_another_thread(call: Callable[[], Any]) -> None:
     thread = threading.Thread(target=call)
     thread.start()
@@ -88,7 +93,7 @@ def test_a_map_that_is_handed_on_goes_at_once() -> None:
     """Each thread uses it alone, a while, and none comes back: the last reference frees it."""
     m: AnyMap = ShardMap({"key": 1})
     for _ in range(3):
-        in_another_thread(lambda: [m.add("key") for _ in range(100)])
+        in_another_thread(partial(use_often, m))
     assert sys.getrefcount(m) < DEFERRED
     gone = weakref.ref(m)
     gc.disable()

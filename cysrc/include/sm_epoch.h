@@ -67,6 +67,7 @@ typedef struct sm_participant {
     uint32_t due;                /* it is time to */
     uint32_t busy;               /* the owner is releasing things, whose finalizers may retire more */
     uint32_t tick;               /* of the coarse clock when it did last */
+    uint64_t turned;             /* when `active` was changed; with the lock */
     sm_bag *spare;               /* an empty bag */
     void *lookaside;             /* the thread's own table, from sm_lines_new; freed when the thread ends */
     size_t lookaside_bytes;
@@ -208,14 +209,6 @@ static void sm_synchronize(void) {
     uint64_t stamp = sm_seal();
     for (int round = 0; !sm_try_advance(stamp, 1); round++) {
         sm_wait(round);
-    }
-}
-
-/* The same, for a thread that holds a lock which no pinned thread needs. */
-static void sm_synchronize_attached(void) {
-    uint64_t stamp = sm_seal();
-    for (int round = 0; !sm_try_advance(stamp, 1); round++) {
-        sm_wait_attached(round);
     }
 }
 
@@ -368,7 +361,6 @@ static inline void sm_unpin(void) {}
 static inline int sm_pinned(void) { return 1; }
 static inline void sm_wait_for_writers(void) {}
 static inline void sm_synchronize(void) {}
-static inline void sm_synchronize_attached(void) {}
 static inline void sm_epochs_after_fork(void) {}
 static inline int sm_epochs_init(void) { return 0; }
 
