@@ -39,7 +39,6 @@ cdef extern from "sm_epoch.h" nogil:
     void pin "sm_pin"()
     void pin_to_write "sm_pin_to_write"()
     void unpin "sm_unpin"()
-    bint pinned "sm_pinned"()
     uint64_t seal "sm_seal"()
     bint is_safe "sm_is_safe"(uint64_t stamp)
     bint try_advance "sm_try_advance"(uint64_t stamp, int looks)

@@ -20,8 +20,6 @@ cdef extern from "sm_platform.h" nogil:
     uint32_t count_bits "__builtin_popcount"(uint32_t bits)
     uint64_t next_number "sm_next"(uint64_t* counter)
     int64_t load_count "sm_load_relaxed"(int64_t* address)
-    bint load_flag "sm_load_relaxed"(uint32_t* address)
-    void store_flag "sm_store_relaxed"(uint32_t* address, uint32_t value)
     uint32_t load_number "sm_load_relaxed"(uint32_t* address)
     void store_number "sm_store_relaxed"(uint32_t* address, uint32_t value)
     void store_byte "sm_store_relaxed"(uint8_t* address, uint8_t value)
@@ -50,7 +48,6 @@ cdef extern from "sm_lock.h" nogil:
     void lock_attached "sm_lock_attached"(Lock* lock)
     void race_window "sm_window"()
     void wait_a_little "sm_wait"(int round)
-    bint try_lock "sm_try_lock"(Lock* lock)
     void unlock "sm_unlock"(Lock* lock)
 
 cdef extern from "sm_match.h" nogil:

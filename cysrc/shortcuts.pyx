@@ -43,7 +43,7 @@ cdef enum:
 
 
 cdef inline int look_up(Map* map, PyObject* key, Shard** shard, Entry** entry, size_t* word) noexcept nogil:
-    """Pinned: FOUND, with the entry's settled word; ABSENT; or UNDECIDED. The key is_known_str."""
+    """Pinned: FOUND, with the entry's settled word; ABSENT; or UNDECIDED. The key is a str with a known hash."""
     cdef uint64_t stamp = load_stamp(&map.stamp)
     cdef bint doubt = False
     cdef uint64_t mixed

@@ -148,8 +148,6 @@ static inline void sm_unpin(void) {
     sm_store_release(&sm_me->announced, 0);
 }
 
-static inline int sm_pinned(void) { return sm_me != NULL && sm_me->announced != 0; }
-
 /* End the epoch; the stamp of what was taken out of a map before. */
 static inline uint64_t sm_seal(void) { return __atomic_fetch_add(&sm_epochs.epoch, 1, __ATOMIC_SEQ_CST); }
 
@@ -358,7 +356,6 @@ static inline int sm_join(void) { return 1; }
 static inline void sm_pin(void) {}
 static inline void sm_pin_to_write(void) {}
 static inline void sm_unpin(void) {}
-static inline int sm_pinned(void) { return 1; }
 static inline void sm_wait_for_writers(void) {}
 static inline void sm_synchronize(void) {}
 static inline void sm_epochs_after_fork(void) {}
