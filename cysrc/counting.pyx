@@ -25,7 +25,7 @@ cdef inline PyObject* add_to_word(Map* map, Shard* shard, Entry* entry, size_t w
         if unlikely(total is NULL):
             break
         # The reference that `total` is becomes the entry's.
-        if likely(compare_exchange(&entry.word, &word, <size_t>total)):
+        if likely(set_word(map, entry, &word, total)):
             incref(total)
             displaced = displace(map, <PyObject*>word)
             unpin()

@@ -65,10 +65,12 @@ cdef int store_locked(Probe* probe, PyObject* value) except -1:
     return 0
 
 
-cdef int store_absent(Map* map, PyObject* key, PyObject* value) except -1:
-    """As store, for a key that was absent just now."""
+cdef int store_absent(Map* map, PyObject* key, PyObject* value, uint64_t version) except -1:
+    """As store, for a key that was absent when its shard had this version."""
     cdef Probe probe
     probe_begin_write(&probe, map, key)
+    probe.known_absent = True
+    probe.version = version
     return store_locked(&probe, value)
 
 

@@ -33,6 +33,15 @@ cdef inline bint change_word(Shard* shard, Entry* entry, size_t* word, PyObject*
     return False
 
 
+cdef inline bint set_word(Map* map, Entry* entry, size_t* word, PyObject* value) noexcept nogil:
+    """Pinned as a writer: as change_word, with a reference of the caller's for the entry."""
+    if is_alone(map):
+        # Nobody else changes words: an ordinary store will do.
+        store_word(&entry.word, <size_t>value)
+        return True
+    return likely(compare_exchange(&entry.word, word, <size_t>value))
+
+
 cdef inline void disown_value(PyObject* value) noexcept nogil:
     """Undo adopt_value; the caller has a reference of its own, so nothing is deallocated."""
     decref_alive(value)

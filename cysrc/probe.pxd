@@ -29,7 +29,9 @@ cdef struct Probe:
     Shard* shard             # NULL: the map was never written to, every key is absent
     bint pinned              # only: without the lock
     bint overwriting         # pinned as one who overwrites values
+    bint known_absent        # found absent without the lock: with it that holds if the shard still has this version
     uint64_t stamp           # the map's when the search began
+    uint64_t version         # the shard's
     Entry* entry
     uint32_t ref
     # -- only used once Python has been asked
@@ -38,7 +40,6 @@ cdef struct Probe:
     PyObject** unequal       # owned, each: those that it said are not
     Py_ssize_t n_unequal
     Py_ssize_t room
-    uint64_t version         # when the search began
     Table* table             # where to go on: the bucket, in its table, and the slots still to look at
     Bucket* bucket
     uint32_t hits

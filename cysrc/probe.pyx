@@ -9,6 +9,7 @@ cdef inline void probe_hashed(Probe* probe, Map* map, Stripes* stripes, PyObject
     probe.mixed = mix(&map.mixer, hash)
     probe.shard = shard_for(stripes, probe.mixed)
     probe.rescan = False
+    probe.known_absent = False
     probe.equal = NULL
     probe.unequal = NULL
 
@@ -114,7 +115,10 @@ cdef inline int walk(Probe* probe, Table* table, Bucket* bucket, uint32_t hits) 
 cdef inline int search(Probe* probe) noexcept nogil:
     cdef Table* table
     cdef Bucket* bucket
-    probe.version = load_version(&probe.shard.version)
+    cdef uint64_t version = load_version(&probe.shard.version)
+    if probe.known_absent and not probe.pinned and version == probe.version:
+        return ABSENT
+    probe.version = version
     bucket = home(probe.shard, probe.mixed, &table)
     return walk(probe, table, bucket, match_tags(bucket, tag_of(probe.mixed)))
 
@@ -242,7 +246,8 @@ cdef inline int locate_holding(Probe* probe) except -1:
     hold(probe)
     cdef int answer = search(probe)
     if unlikely(answer == ASK_PYTHON):
-        return locate_by_asking(probe)
+        answer = locate_by_asking(probe)
+    probe.known_absent = probe.pinned and answer == ABSENT
     return answer
 
 

@@ -188,7 +188,9 @@ cdef uint64_t close_bags(bint ticked, bint urgent) noexcept nogil:
     garbage = my_garbage()
     if garbage.first is not NULL and (ticked or garbage.sealed >= MANY_BAGS):
         wanted = garbage.first.stamp
-    if (ticked or urgent) and garbage.open.n:
+    # A reader that is stopped for long must not bring this thread to its limit with bags that hold little: while one
+    # waits, the others fill.
+    if garbage.open.n and (urgent or ticked and garbage.first is NULL):
         seal_open(garbage)
     if urgent and garbage.last is not NULL:
         wanted = garbage.last.stamp
@@ -246,8 +248,24 @@ cdef Bag* take_all(Garbage* garbage, Bag* bags) noexcept nogil:
     return bags
 
 
+cdef void adopt(Garbage* garbage, Bag* bag) noexcept nogil:
+    """Pinned: put what is in the bag to the rest. Threads end with bags that are nearly empty, and there is a limit to
+    the bags: what fits goes into the open one, otherwise the fuller of the two is queued."""
+    cdef Bag* open = garbage.open
+    store_number(&garbage.things, garbage.things + bag.n)
+    if open.n + bag.n <= BAG_ROOM:
+        memcpy(&open.things[open.n], bag.things, bag.n * sizeof(size_t))
+        open.n += bag.n
+        free(bag)
+    elif open.n > bag.n:
+        garbage.open = bag
+        queue_bag(garbage, open)
+    else:
+        queue_bag(garbage, bag)
+
+
 cdef void adopt_orphans() noexcept nogil:
-    """Queue what threads that have ended left behind as this thread's own."""
+    """Put what threads that have ended left behind to what this thread has retired."""
     cdef Bag* bags = NULL
     cdef Bag* bag
     cdef Participant* each
@@ -263,8 +281,7 @@ cdef void adopt_orphans() noexcept nogil:
     while bags is not NULL:
         bag = bags
         bags = bag.next
-        store_number(&my_garbage().things, my_garbage().things + bag.n)
-        queue_bag(my_garbage(), bag)
+        adopt(my_garbage(), bag)
     unpin()
 
 
@@ -359,12 +376,16 @@ def _close():
     drain_all()
 
 
-def _stall(const unsigned char[::1] until, /):
-    """For tests: be a reader that the system has stopped in the middle of a lookup, until the byte is not 0."""
+def _stall(const unsigned char[::1] until, bint writing=False, /):
+    """For tests: be a reader that the system has stopped in the middle of a lookup, or one who overwrites, until the
+    byte is not 0."""
     cdef int rounds = 0
     join_thread()
     with nogil:
-        pin()
+        if writing:
+            pin_to_write()
+        else:
+            pin()
         while (<volatile const unsigned char*>&until[0])[0] == 0:
             wait_a_little(rounds)
             rounds += 1

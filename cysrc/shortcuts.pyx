@@ -35,15 +35,17 @@ cdef struct SecondStep:
 cdef SecondStep second
 
 # The same function as store_absent, called as C does: -1 says that an exception is set.
-cdef int (*insert_absent)(Map* map, PyObject* key, PyObject* value) noexcept
-insert_absent = <int (*)(Map*, PyObject*, PyObject*) noexcept>store_absent
+cdef int (*insert_absent)(Map* map, PyObject* key, PyObject* value, uint64_t version) noexcept
+insert_absent = <int (*)(Map*, PyObject*, PyObject*, uint64_t) noexcept>store_absent
 
 cdef enum:
     UNDECIDED = ASK_PYTHON
 
 
-cdef inline int look_up(Map* map, PyObject* key, Shard** shard, Entry** entry, size_t* word) noexcept nogil:
-    """Pinned: FOUND, with the entry's settled word; ABSENT; or UNDECIDED. The key is a str with a known hash."""
+cdef inline int look_up(Map* map, PyObject* key, Shard** shard, Entry** entry, size_t* word,
+                        uint64_t* version) noexcept nogil:
+    """Pinned: FOUND, with the entry's settled word; ABSENT; or UNDECIDED. The key is a str with a known hash.
+    `version`, for writers: the shard's when the search began, on a line that readers leave alone."""
     cdef uint64_t stamp = load_stamp(&map.stamp)
     cdef bint doubt = False
     cdef uint64_t mixed
@@ -52,6 +54,8 @@ cdef inline int look_up(Map* map, PyObject* key, Shard** shard, Entry** entry, s
         return UNDECIDED
     mixed = mix(&map.mixer, str_hash(key))
     shard[0] = shard_for(stripes_of(map), mixed)
+    if version is not NULL:
+        version[0] = load_version(&shard[0].version)
     entry[0] = find_str(shard[0], key, mixed, &doubt)
     if unlikely(entry[0] is NULL):
         return UNDECIDED if doubt else ABSENT
@@ -78,7 +82,7 @@ cdef inline PyObject* look_up_value(Map* map, PyObject* key, int* answer) noexce
     answer[0] = UNDECIDED
     if likely(may_look_up(map, key)):
         pin()
-        answer[0] = look_up(map, key, &shard, &entry, &word)
+        answer[0] = look_up(map, key, &shard, &entry, &word, NULL)
         if likely(answer[0] == FOUND):
             incref(<PyObject*>word)
         unpin()
@@ -169,7 +173,7 @@ cdef int second_contains(PyObject* self, PyObject* key) noexcept:
     cdef int answer = UNDECIDED
     if likely(may_look_up(map, key)):
         pin()
-        answer = look_up(map, key, &shard, &entry, &word)
+        answer = look_up(map, key, &shard, &entry, &word, NULL)
         unpin()
     return answer == FOUND if likely(answer != UNDECIDED) else full_contains(self, key)
 
@@ -224,10 +228,11 @@ cdef int second_assign(PyObject* self, PyObject* key, PyObject* value) noexcept:
     cdef Shard* shard
     cdef Entry* entry
     cdef size_t word
+    cdef uint64_t version
     cdef int answer = UNDECIDED
     if likely(value is not NULL and value != <PyObject*>MISSING and may_look_up(map, key)):
         pin_to_write()
-        answer = look_up(map, key, &shard, &entry, &word)
+        answer = look_up(map, key, &shard, &entry, &word, &version)
         if answer == FOUND:
             answer = overwrite(map, shard, entry, word, value)
         else:
@@ -235,7 +240,7 @@ cdef int second_assign(PyObject* self, PyObject* key, PyObject* value) noexcept:
     if answer == FOUND:
         return 0
     if answer == ABSENT:
-        return insert_absent(map, key, value)
+        return insert_absent(map, key, value, version)
     return full_assign(self, key, value)
 
 

@@ -497,14 +497,16 @@ def test_a_second_thread_comes_while_the_maker_is_at_work(family: str) -> None:
 
     def maker() -> None:
         nonlocal ended
-        for turn in range(scaled(1500)):
-            m: AnyMap = ShardMap(shards=1 << turn % 3)
-            for number in range(4 + turn % 5):
-                CHURN[(turn + number) % len(CHURN)](m, key_of(names[number]))
-            current[0] = m
-            for number in range(20 + turn % 7):
-                CHURN[(turn * 7 + number * 3) % len(CHURN)](m, key_of(names[(turn + number) % 8]))
-        ended = True
+        try:
+            for turn in range(scaled(1500)):
+                m: AnyMap = ShardMap(shards=1 << turn % 3)
+                for number in range(4 + turn % 5):
+                    CHURN[(turn + number) % len(CHURN)](m, key_of(names[number]))
+                current[0] = m
+                for number in range(20 + turn % 7):
+                    CHURN[(turn * 7 + number * 3) % len(CHURN)](m, key_of(names[(turn + number) % 8]))
+        finally:
+            ended = True
 
     def newcomer() -> None:
         while not ended:

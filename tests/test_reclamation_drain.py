@@ -315,6 +315,34 @@ def test_it_waits_for_a_reader_and_then_goes_on() -> None:
 
 
 @free_threaded_only
+def test_a_drain_takes_of_what_another_one_waits_for_only_what_is_safe() -> None:
+    """The first waits for one reader; the second, which came later, for another one too."""
+    m = shared(ShardMap({"key": Box(), "other": Box()}))
+    early, late = weakref.ref(m["key"]), weakref.ref(m["other"])
+
+    def drain() -> int:
+        return ShardMap[Any, Any]().drain()
+
+    with Worker() as writer, Worker() as one, Worker() as two:
+        writer(lambda: m["key"])
+        with Stalled() as first:
+            m["key"] = 0
+            one.begin(drain)
+            wait_until(one.waits)
+            with Stalled():
+                writer(lambda: m.update(other=0))
+                two.begin(drain)
+                wait_until(two.waits)
+                first.leave()
+                assert_released([early])
+                wait_until(one.waits)
+                assert late() is not None
+        assert one.end() + two.end() == 2
+    assert_released([late])
+    assert_drained(m)
+
+
+@free_threaded_only
 def test_a_thread_that_comes_while_a_drain_waits() -> None:
     m = shared(ShardMap({"key": 0}))
     with Worker() as drainer, Worker() as newcomer:
