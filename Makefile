@@ -21,7 +21,7 @@ THREADS ?=
 MAKEFLAGS += --no-builtin-rules
 export PIP_DISABLE_PIP_VERSION_CHECK = 1
 
-.PHONY: help build demo test bench lint format ft-test stress linearizability models soak debug asan ubsan tsan coverage dist clean
+.PHONY: help build demo test bench lint format ft-test stress linearizability models soak fuzz debug asan ubsan tsan coverage dist clean
 
 # Empty unless PYTHON_FT runs and is free-threaded.
 FT := $(shell $(PYTHON_FT) -c 'import sysconfig; print("yes" * bool(sysconfig.get_config_var("Py_GIL_DISABLED")))' 2>/dev/null)
@@ -56,7 +56,7 @@ help:  ## list the tasks
 	@touch $@
 
 # The package, editable: Python files count at once, an edit of the core or of the metadata installs it again.
-SOURCES := pyproject.toml setup.py shardmap/__init__.py $(wildcard cysrc/*.pyx cysrc/*.pxd cysrc/include/*.h)
+SOURCES := pyproject.toml setup.py shardmap/__init__.py $(wildcard cysrc/*.pyx cysrc/*.pxd cysrc/*/*.pyx cysrc/*/*.pxd cysrc/include/*.h)
 %/.stamp-built: %/.stamp-group-test $(SOURCES)
 	PYTHONWARNINGS=ignore $*/bin/python -m pip install --quiet --no-deps --no-build-isolation --editable .
 	@touch $@
@@ -97,6 +97,10 @@ models: .venv/.stamp-pip  ## check the models of the protocol without locks, rig
 
 soak: $(VENVS:=/.stamp-built)  ## ten minutes of everything at once, with flat memory: make soak ARGS='--minutes 60'
 	@$(call on_each,tests/soak.py $(ARGS))
+
+# With clang there is a faster one, guided by coverage: tests/fuzz/build_fuzzer.py.
+fuzz: $(VENVS:=/.stamp-built)  ## mutated snapshots, each read in every way: make fuzz ARGS='--seconds 600'
+	@$(call on_each,tests/fuzz/fuzz_snapshot.py $(ARGS))
 
 bench: $(VENVS:=/.stamp-built) $(VENVS:=/.stamp-group-bench)  ## measure against dict, dict + Lock and other maps
 	@$(call on_each,-m perf $(ARGS))

@@ -2,7 +2,7 @@
 # cython: embedsignature=True, embedsignature.format=clinic
 # cython: boundscheck=False, wraparound=False, cdivision=True, initializedcheck=False
 #
-# shardmap._core: a concurrent hash map for Python objects.
+# shardmap._core: a concurrent hash map for Python objects, and one for bytes in native memory.
 #
 # One C translation unit, so that the whole path of m[k] can be inlined; one file for each concept, in the order of
 # their dependence. A .pxd has a concept's layout and rules, the .pyx of the same name its code.
@@ -32,6 +32,24 @@
 #     coremap      the Python class
 #     collector    garbage collection
 #     shortcuts    [], []=, in, get() for the common case, ahead of all that
+#
+# bytes/ has the byte store, which no Python object is in; it shares the bucket map with the rest:
+#
+#     siphash      where a key goes that strangers choose
+#     heap         native memory of a shard, in blocks of any size
+#     record       a key and its value
+#     store        shards, their locks
+#     change       finding, putting, removing under a lock
+#     evict        making room
+#     sweep        removing what has expired
+#     walk         going through a store
+#     operations   what takes several attempts
+#     registry     all stores of the process, for fork
+#     numbers, check      what there is, and whether it is right
+#     xxhash, snapshot, dump, load, frozen     entries in a file: checksum, layout, writing, reading, looking into it
+#     recall       what a thread knows of key objects that it has used
+#     arguments, view, iteration, bytemap, shortcuts      Python's side: the class, and what it takes and gives
+#     drive        operations from native threads, for benchmarks
 
 cimport cython
 
@@ -54,6 +72,12 @@ include "epoch.pxd"
 include "bucket.pxd"
 include "entry.pxd"
 include "shard.pxd"
+include "bytes/siphash.pyx"
+include "bytes/heap.pxd"
+include "bytes/record.pxd"
+include "bytes/store.pxd"
+include "bytes/heap.pyx"
+include "bytes/record.pyx"
 include "reservation.pxd"
 include "probe.pxd"
 include "sharing.pyx"
@@ -79,3 +103,24 @@ include "check.pyx"
 include "coremap.pyx"
 include "collector.pyx"
 include "shortcuts.pyx"
+include "bytes/store.pyx"
+include "bytes/change.pyx"
+include "bytes/evict.pyx"
+include "bytes/sweep.pyx"
+include "bytes/walk.pyx"
+include "bytes/operations.pyx"
+include "bytes/registry.pyx"
+include "bytes/numbers.pyx"
+include "bytes/check.pyx"
+include "bytes/arguments.pyx"
+include "bytes/recall.pyx"
+include "bytes/view.pyx"
+include "bytes/bytemap.pyx"
+include "bytes/shortcuts.pyx"
+include "bytes/iteration.pyx"
+include "bytes/xxhash.pyx"
+include "bytes/snapshot.pxd"
+include "bytes/dump.pyx"
+include "bytes/load.pyx"
+include "bytes/frozen.pyx"
+include "bytes/drive.pyx"

@@ -37,6 +37,7 @@ cdef struct Arena:
     uint32_t free_head   # newest freed item
     uint32_t n_used      # items handed out now
     uint32_t n_free      # length of that list
+    Budget* budget       # that chunks and directories are on; NULL: none
 
 # A place in a walk over all items, free ones included.
 cdef struct ArenaPosition:

@@ -16,8 +16,12 @@ cdef inline size_t chunk_bytes(uint32_t chunk, uint32_t size) noexcept nogil:
 cdef bint arena_more_room(Arena* arena) noexcept nogil:
     """A directory of twice the size. False: no memory, and nothing has changed."""
     cdef uint32_t room = arena.room * 2 if arena.room else FIRST_ROOM
-    cdef char** directory = <char**>malloc((room + 1) * sizeof(char*))
+    cdef char** directory
+    if not budget_take(arena.budget, (room + 1) * sizeof(char*), 0):
+        return False
+    directory = <char**>malloc((room + 1) * sizeof(char*))
     if directory is NULL:
+        budget_give(arena.budget, (room + 1) * sizeof(char*))
         return False
     directory[0] = <char*>arena.chunks
     directory += 1
@@ -33,11 +37,11 @@ cdef int arena_add_chunk(Arena* arena, uint32_t size) noexcept nogil:
     cdef char* chunk
     if arena.n_chunks == MAX_CHUNKS:
         return -1
-    chunk = <char*>lines_raw(chunk_bytes(arena.n_chunks, size))
+    chunk = <char*>lines_within(arena.budget, chunk_bytes(arena.n_chunks, size), 0)
     if chunk is NULL:
         return -1
     if arena.n_chunks == arena.room and not arena_more_room(arena):
-        lines_free(chunk, chunk_bytes(arena.n_chunks, size))
+        lines_return(arena.budget, chunk, chunk_bytes(arena.n_chunks, size))
         return -1
     arena.chunks[arena.n_chunks] = chunk
     # The first item of the first chunk has reference 0, which means "none".
@@ -124,11 +128,16 @@ cdef void arena_close(Arena* arena, uint32_t size) noexcept nogil:
     """Free all memory; the arena is empty and usable afterwards. What the items own is the caller's to release."""
     cdef char** directory = arena.chunks
     cdef char** former
+    cdef Budget* budget = arena.budget
+    cdef uint32_t room = arena.room
     cdef uint32_t i
     for i in range(arena.n_chunks):
-        lines_free(arena.chunks[i], chunk_bytes(i, size))
+        lines_return(budget, arena.chunks[i], chunk_bytes(i, size))
     while directory is not NULL:
         former = <char**>(directory - 1)[0]
         free(directory - 1)
+        budget_give(budget, (room + 1) * sizeof(char*))
+        room //= 2
         directory = former
     memset(arena, 0, sizeof(Arena))
+    arena.budget = budget

@@ -37,5 +37,5 @@ cdef struct Table:
     char** chunks            # the directory of the shard's entries, at least as new as any reference in the buckets
     Arena overflow
     uint32_t buckets
-    char _pad[20]            # the buckets start on a line of their own
+    char _pad[12]            # the buckets start on a line of their own
     Bucket bucket[1]         # really `buckets` of them

@@ -121,12 +121,15 @@ cdef int64_t iterator_ahead(MapIterator self) noexcept:
 
 cdef list partitions(CoreMap owner, object n):
     """Iterators over the shards i, i + n, i + 2n ...; those beyond the number of shards are empty."""
-    cdef uint32_t i, parts
+    cdef uint32_t i, parts = checked_parts(n)
+    return [new_iterator(owner, ITEMS, i, parts) for i in range(parts)]
+
+
+cdef uint32_t checked_parts(object n) except 0:
     cdef object number = index(n)
     if not 1 <= number <= MAX_PARTITIONS:
         raise ValueError(f"partitions({number}): allowed is 1 to {MAX_PARTITIONS}")
-    parts = number
-    return [new_iterator(owner, ITEMS, i, parts) for i in range(parts)]
+    return number
 
 
 cdef enum:

@@ -5,9 +5,10 @@
 #   noexcept nogil runs no Python code, allocates no Python object, drops no reference: allowed while a lock is held
 #   -1             an exception is set, wherever a function is declared `except -1`
 
-from libc.stdint cimport int64_t, uint8_t, uint16_t, uint32_t, uint64_t
-from libc.stdlib cimport calloc, free, malloc, realloc
-from libc.string cimport memcpy, memset
+from libc.math cimport ceil
+from libc.stdint cimport INT64_MAX, INT64_MIN, int64_t, uint8_t, uint16_t, uint32_t, uint64_t
+from libc.stdlib cimport calloc, free, malloc, qsort, realloc
+from libc.string cimport memcmp, memcpy, memmove, memset
 
 cdef extern from "sm_platform.h" nogil:
     bint SM_FREE_THREADED
@@ -18,6 +19,8 @@ cdef extern from "sm_platform.h" nogil:
     uint64_t multiply_fold "sm_multiply_fold"(uint64_t a, uint64_t b)
     uint32_t count_trailing_zeros "__builtin_ctz"(uint32_t bits)
     uint32_t count_bits "__builtin_popcount"(uint32_t bits)
+    uint32_t count_leading_zeros "__builtin_clz"(uint32_t bits)
+    uint64_t little_endian "sm_little_endian"(uint64_t word)
     uint64_t next_number "sm_next"(uint64_t* counter)
     int64_t load_count "sm_load_relaxed"(int64_t* address)
     uint32_t load_number "sm_load_relaxed"(uint32_t* address)
@@ -49,6 +52,9 @@ cdef extern from "sm_lock.h" nogil:
     void race_window "sm_window"()
     void wait_a_little "sm_wait"(int round)
     void unlock "sm_unlock"(Lock* lock)
+    void lock_bytes "sm_lock_bytes"(Lock* lock)
+    void lock_bytes_attached "sm_lock_bytes_attached"(Lock* lock)
+    void unlock_bytes "sm_unlock_bytes"(Lock* lock)
 
 cdef extern from "sm_match.h" nogil:
     enum: SLOTS "SM_SLOTS"
@@ -66,6 +72,8 @@ cdef extern from "sm_objects.h":
     bint learn_hash "sm_learn_hash"(PyObject* key) nogil
     bint same_short_ascii "sm_same_short_ascii"(PyObject* a, PyObject* b) nogil
     bint same_str "sm_same_str"(PyObject* a, PyObject* b) nogil
+    bint same_short "sm_same_short"(const char* a, const char* b, size_t size) nogil
+    enum: SHORT "SM_SHORT"
     int same_simple "sm_same_simple"(PyObject* a, PyObject* b) nogil
     bint is_small_int "sm_is_small_int"(PyObject* value) nogil
     PyObject* add_numbers "sm_add_numbers"(PyObject* a, PyObject* b)
@@ -130,6 +138,8 @@ cdef extern from "Python.h":
     PyLockStatus PyThread_acquire_lock_timed(
         PyThread_type_lock lock, long long microseconds, int intr_flag) noexcept nogil
     void PyThread_release_lock(PyThread_type_lock lock) noexcept nogil
+    int fill_buffer "PyBuffer_FillInfo"(
+        Py_buffer* buffer, PyObject* owner, void* data, Py_ssize_t size, int readonly, int flags) except -1
     int PyErr_CheckSignals() except -1
     PyObject* PyErr_NoMemory()
     PyObject* PyErr_Occurred()

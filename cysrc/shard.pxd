@@ -19,7 +19,7 @@ cdef struct Shard:
     uint8_t always_grow      # tests only
     uint16_t slots           # the slots that may be filled; all twelve, fewer in tests
     uint32_t load            # entries for five buckets: 48 of 60 slots
-    Map* map
+    Map* map                 # NULL for a shard of a byte store
     Mixer mixer              # the map's
     char _pad[8]
     # -- what writers need
@@ -37,7 +37,7 @@ cdef struct Shard:
     uint32_t growths
     Limbo limbo
     Reservation* reservations
-    char _pad_last[8]        # whole cache lines: neighbours share none
+    # So far whole cache lines: neighbours share none.
 
 cdef struct Stripes:
     uint32_t mask            # shards - 1

@@ -98,9 +98,15 @@ cdef inline size_t table_bytes(uint32_t buckets) noexcept nogil:
 
 cdef size_t table_new(Shard* shard, uint32_t buckets) noexcept nogil:
     """The word of an empty table, or 0 when there is no memory."""
-    cdef Table* table = <Table*>lines_new(table_bytes(buckets))
-    if table is NULL:
+    cdef Budget* budget = shard.entries.budget
+    cdef Table* table
+    if not budget_take(budget, table_bytes(buckets), 0):
         return 0
+    table = <Table*>lines_new(table_bytes(buckets))
+    if table is NULL:
+        budget_give(budget, table_bytes(buckets))
+        return 0
+    table.overflow.budget = budget
     table.buckets = buckets
     table.chunks = shard.entries.chunks
     return <size_t>table | (32 - count_trailing_zeros(buckets))
@@ -108,7 +114,7 @@ cdef size_t table_new(Shard* shard, uint32_t buckets) noexcept nogil:
 
 cdef void table_free(Table* table) noexcept nogil:
     arena_close(&table.overflow, BUCKET_SIZE)
-    lines_free(table, table_bytes(table.buckets))
+    lines_return(table.overflow.budget, table, table_bytes(table.buckets))
 
 
 cdef inline bint is_unused(Shard* shard) noexcept nogil:
@@ -165,6 +171,22 @@ cdef Bucket* lengthen(Table* table, Bucket* first) noexcept nogil:
 
 # -- moving ------------------------------------------------------------------------------------------------------------
 
+cdef inline bint has_bytes(Shard* shard) noexcept nogil:
+    """Is it a shard of a byte store? All who look into that have its lock."""
+    return shard.map is NULL
+
+
+cdef inline bint is_locked_by_all(Shard* shard) noexcept nogil:
+    """Does nobody look into it without the lock? Then what is taken out can be used again at once."""
+    return has_bytes(shard) or is_alone(shard.map)
+
+
+cdef inline uint64_t mixed_hash_of(Shard* shard, uint32_t ref) noexcept nogil:
+    if unlikely(has_bytes(shard)):
+        return mixed_hash_of_record(shard, ref)
+    return mix(&shard.mixer, entry_at(shard, ref).hash)
+
+
 cdef uint32_t overflow_needed(Shard* shard, Bucket* bucket) noexcept nogil:
     """A bound on the overflow buckets that moving this chain can take from the new table's arena."""
     cdef uint32_t entries = 0, targets = 1, a_target
@@ -188,7 +210,7 @@ cdef int evacuate(Shard* shard, Bucket* first) noexcept nogil:
     while bucket is not NULL:
         for slot in range(SLOTS):
             if bucket.tags[slot]:
-                place(shard, mix(&shard.mixer, entry_at(shard, bucket.refs[slot]).hash), bucket.refs[slot])
+                place(shard, mixed_hash_of(shard, bucket.refs[slot]), bucket.refs[slot])
         bucket = following(table_at(shard.old), bucket)
     # Last: whoever sees the mark finds the keys in the new table.
     store_ref(&first.link, first.link | EVACUATED)
@@ -209,7 +231,7 @@ cdef void finish_resize(Shard* shard) noexcept nogil:
 
 
 cdef void retire_table(Shard* shard, Table* table) noexcept nogil:
-    if not is_alone(shard.map):
+    if not is_locked_by_all(shard):
         retire(<size_t>table | A_TABLE)
         if table_bytes(table.buckets) >= LARGE_TABLE:
             me.due = URGENT
@@ -310,13 +332,26 @@ cdef inline void publish_directory(Shard* shard) noexcept nogil:
         store_directory(&table_at(shard.old).chunks, shard.entries.chunks)
 
 
+cdef inline bint begin_insert(Shard* shard, uint64_t mixed) noexcept nogil:
+    """There is a table, and the key's bucket has moved into it. False: no memory."""
+    if unlikely(is_unused(shard)) and not make_table(shard, 1):
+        return False
+    return likely(shard.old == 0) or help_resize(shard, mixed) == 0
+
+
+cdef inline void end_insert(Shard* shard) noexcept nogil:
+    """The new entry is in its place."""
+    note_change(shard)
+    if unlikely(shard.entries.n_used > shard.limit or overflow_of(shard.table) > shard.overflow_limit
+                or shard.always_grow):
+        maybe_resize(shard)
+
+
 cdef uint32_t insert_entry(Shard* shard, uint64_t mixed, PyObject* key, Py_hash_t hash, size_t word) noexcept nogil:
     """Add a key that is absent, taking new references to it and to the value in the word. Its reference, or NO_ITEM."""
     cdef uint32_t ref
     cdef Entry* entry
-    if unlikely(is_unused(shard)) and not make_table(shard, 1):
-        return NO_ITEM
-    if unlikely(shard.old != 0) and help_resize(shard, mixed) < 0:
+    if not begin_insert(shard, mixed):
         return NO_ITEM
     ref = entry_new(shard)
     if ref == NO_ITEM:
@@ -336,10 +371,7 @@ cdef uint32_t insert_entry(Shard* shard, uint64_t mixed, PyObject* key, Py_hash_
         store_count(&shard.count, shard.count + 1)
     # From here on the key is present.
     store_word(&entry.word, word)
-    note_change(shard)
-    if unlikely(shard.entries.n_used > shard.limit or overflow_of(shard.table) > shard.overflow_limit
-                or shard.always_grow):
-        maybe_resize(shard)
+    end_insert(shard)
     return ref
 
 
@@ -362,13 +394,23 @@ cdef inline void unchain_if_empty(Shard* shard, Table* table, Bucket* previous, 
         return
     link = previous.link
     store_ref(&previous.link, bucket.link)
-    if is_alone(shard.map):
+    if is_locked_by_all(shard):
         arena_release(&table.overflow, link)
 
 
 cdef void remove_entry(Shard* shard, uint64_t mixed, uint32_t ref, bint had_value) noexcept nogil:
     """Take an entry out of its bucket and let it be used again. The caller has marked it DELETED and owns the
     references to key and value now."""
+    remove_reference(shard, mixed, ref)
+    if had_value:
+        store_count(&shard.count, shard.count - 1)
+    # First: who goes on with an interrupted search must not take the entry for the one it has found.
+    note_change(shard)
+    entry_release(shard, ref)
+
+
+cdef void remove_reference(Shard* shard, uint64_t mixed, uint32_t ref) noexcept nogil:
+    """Empty the slot that has this reference, which is there."""
     cdef Table* table
     cdef Bucket* bucket
     cdef Bucket* previous = NULL
@@ -385,11 +427,6 @@ cdef void remove_entry(Shard* shard, uint64_t mixed, uint32_t ref, bint had_valu
             if bucket.refs[slot] == ref:
                 store_tag(&bucket.tags[slot], 0)
                 unchain_if_empty(shard, table, previous, bucket)
-                if had_value:
-                    store_count(&shard.count, shard.count - 1)
-                # First: who goes on with an interrupted search must not take the entry for the one it has found.
-                note_change(shard)
-                entry_release(shard, ref)
                 return
             hits &= hits - 1
         previous = bucket

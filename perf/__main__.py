@@ -6,7 +6,8 @@ import argparse
 import subprocess
 import sys
 
-BENCHMARKS = ("bench", "threads", "scaling", "bulk", "pause", "pause_threads", "memory")
+OBJECTS = ("bench", "threads", "scaling", "bulk", "pause", "pause_threads", "memory")
+BYTES = ("byte_bench", "byte_threads", "byte_memory", "byte_snapshot", "byte_eviction")
 
 
 def main() -> int:
@@ -18,7 +19,7 @@ def main() -> int:
     passed_on = ["--quick"] * options.quick + (["--output", options.output] if options.output else [])
     return sum(
         subprocess.run([sys.executable, "-m", f"perf.{name}", *passed_on], check=False).returncode != 0
-        for name in BENCHMARKS
+        for name in (*OBJECTS, *BYTES)
     )
 
 

@@ -11,7 +11,6 @@ keys, as the list is what a program has, and no part of the row of hashed keys, 
 
 from __future__ import annotations
 
-import os
 import random
 import sys
 from collections.abc import Iterator, Mapping, Sequence
@@ -20,8 +19,9 @@ from functools import cache
 from typing import Any
 
 from perf import keys as make_keys
-from perf import machine, peers, plot, report
-from perf.team import Found, Settings, measure, numbers
+from perf import peers, plot, report
+from perf.team import Found
+from perf.team_session import TeamSession, parser
 from perf.thread_rows import ThreadRow
 
 __all__ = ["main"]
@@ -48,53 +48,23 @@ class Entries:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the benchmark; 0 if it ran."""
-    parser = report.parser(__doc__)
-    parser.add_argument("--entries", type=int, metavar="N", help="entries of each map (default: 5000000)")
-    parser.add_argument("--keys", type=int, metavar="N", help="keys that each thread looks up (default: 500000)")
-    parser.add_argument("--threads", type=numbers, default=[1, 2], metavar="N,...", help="numbers of threads (1,2)")
-    parser.add_argument("--seed", type=int, default=1, help="of the order within each round")
-    options = parser.parse_args(arguments)
-    entries = options.entries or (100_000 if options.quick else 5_000_000)
-    looked_up = options.keys or (20_000 if options.quick else 500_000)
-    settings = Settings(options.threads, options.repeat or (2 if options.quick else 5), options.seed)
-    about = machine.describe()
-    report.show(machine.header(about))
-    report.show(
-        f"maps of {entries:,} entries, {looked_up:,} keys a thread; seeds: keys {make_keys.SEED}, order "
-        f"{settings.seed}; garbage collector off while measuring; medians of {settings.rounds} rounds; wall time\n"
+    options = parser(__doc__)
+    options.add_argument("--entries", type=int, metavar="N", help="entries of each map (default: 5000000)")
+    options.add_argument("--keys", type=int, metavar="N", help="keys that each thread looks up (default: 500000)")
+    session = TeamSession("bulk", options, arguments)
+    entries = session.options.entries or session.size(100_000, 5_000_000)
+    looked_up = session.options.keys or session.size(20_000, 500_000)
+    session.start(
+        (2, 5),
+        what=f"maps of {entries:,} entries, {looked_up:,} keys a thread; ",
+        needs=entries * BYTES_AN_ENTRY + looked_up * max(session.options.threads) * BYTES_A_KEY,
     )
-    _warn(entries * BYTES_AN_ENTRY + looked_up * max(settings.threads) * BYTES_A_KEY)
+    threads = session.settings.threads
     present = peers.find()
-    maps: dict[str, Any] = {}
-    results: dict[str, Found] = {}
-    for row in _rows(entries, looked_up):
-        if options.rows and not any(text in row.name for text in options.rows):
-            continue
-        print(row.name, file=sys.stderr, flush=True)
-        results[row.name] = measure(row, present, settings, maps)
-    if not results:
-        parser.error("no row has that in its name")
-    shown = _shown(results, present, settings.threads, entries)
-    report.show(shown.text())
-    result = {
-        "kind": "bulk",
-        "machine": about,
-        "load_average_after": list(os.getloadavg()),
-        "settings": {**vars(settings), "entries": entries, "keys": looked_up, "key_seed": make_keys.SEED, "gc": "off"},
-        "rows": [{"name": name, **found.as_json()} for name, found in results.items()],
-    }
-    report.write(report.paths(options, "bulk"), [shown], result, _plot(results, about, settings.threads, entries))
-    return 0
-
-
-def _warn(needed: int) -> None:
-    """Say so if the machine has less memory than the maps need: swapping measures something else."""
-    free = machine.free_memory()
-    if free is not None and free < needed:
-        print(
-            f"this takes about {needed / 1e9:.1f} GB, and {free / 1e9:.1f} are free: consider --entries",
-            file=sys.stderr,
-        )
+    results = session.measure(_rows(entries, looked_up), present, maps={})
+    shown = _shown(results, present, threads, entries)
+    plotted = _plot(results, session.about, threads, entries)
+    return session.publish([shown], results, plotted, entries=entries, keys=looked_up)
 
 
 def _rows(entries: int, looked_up: int) -> Iterator[ThreadRow]:

@@ -11,7 +11,17 @@ import random
 from collections.abc import Sequence
 from typing import TypeVar
 
-__all__ = ["SEED", "consecutive", "copies", "integers", "scattered", "shuffled", "strings"]
+__all__ = [
+    "SEED",
+    "byte_copies",
+    "byte_strings",
+    "consecutive",
+    "copies",
+    "integers",
+    "scattered",
+    "shuffled",
+    "strings",
+]
 
 SEED = 20261121
 
@@ -44,6 +54,16 @@ def consecutive(count: int) -> list[int]:
 def copies(keys: Sequence[str]) -> list[str]:
     """Equal strings that are not identical and that nobody has hashed yet."""
     return [key.encode().decode() for key in keys]
+
+
+def byte_strings(count: int, seed: int = SEED) -> list[bytes]:
+    """``strings``, as bytes: sixteen of them each."""
+    return [key.encode() for key in strings(count, seed)]
+
+
+def byte_copies(keys: Sequence[bytes]) -> list[bytes]:
+    """``copies``, of bytes."""
+    return [bytes(bytearray(key)) for key in keys]
 
 
 def shuffled(items: Sequence[_T], seed: int = SEED) -> list[_T]:

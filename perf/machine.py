@@ -11,12 +11,17 @@ from typing import Any
 
 from perf import peers
 
-__all__ = ["describe", "free_memory", "free_threaded", "header", "interpreter_tag"]
+__all__ = ["cores", "describe", "free_memory", "free_threaded", "header", "interpreter_tag"]
 
 
 def free_threaded() -> bool:
     """Whether this process runs without the GIL (now: an import may have switched it on again)."""
     return not getattr(sys, "_is_gil_enabled", lambda: True)()
+
+
+def cores() -> int:
+    """The processors that this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def interpreter_tag() -> str:
@@ -29,7 +34,7 @@ def describe() -> dict[str, Any]:
     return {
         "date": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
         "processor": _processor(),
-        "cores": len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count(),
+        "cores": cores(),
         "system": platform.platform(),
         "huge_pages": _read("/sys/kernel/mm/transparent_hugepage/enabled"),
         "interpreter": f"{platform.python_implementation()} {platform.python_version()}"

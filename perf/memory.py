@@ -12,18 +12,14 @@ from __future__ import annotations
 
 import argparse
 import gc
-import json
 import math
-import os
 import statistics
-import subprocess
 import sys
 from collections.abc import Callable, Sequence
-from pathlib import Path
 from typing import Any
 
 from perf import keys as make_keys
-from perf import machine, peers, plot, report
+from perf import machine, peers, plot, process, report
 
 __all__ = ["main"]
 
@@ -48,8 +44,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options = parser.parse_args(arguments)
     entries = options.entries or (50_000 if options.quick else 1_000_000)
     if options.child:
-        json.dump(_fill(options.child, entries), sys.stdout)
-        return 0
+        return process.answer(_fill(options.child, entries))
     repetitions = options.repeat or (1 if options.quick else 3)
     about = machine.describe()
     report.show(machine.header(about))
@@ -58,7 +53,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     for _ in range(repetitions):
         for peer in MEASURED:
             print(peer, file=sys.stderr, flush=True)
-            found.setdefault(peer, []).append(_run(peer, entries))
+            found.setdefault(peer, []).append(process.ask("memory", "--entries", entries, "--child", peer))
     curve = _curve(100_000 if options.quick else 2_000_000)
     shown = [_shown(found, entries), _shown_curve(curve)]
     for one in shown:
@@ -90,48 +85,25 @@ def _fill(name: str, entries: int) -> dict[str, float]:
     values = list(range(_FIRST_VALUE, _FIRST_VALUE + entries))
     make()
     gc.collect()
-    _forget_peak()
-    before = _resident()
+    process.forget_peak()
+    before = process.resident()
     m = make()
     for key, value in zip(keys, values, strict=True):
         m[key] = value
     gc.collect()
     found: dict[str, float] = {
-        "resident": (_resident() - before) / entries,
-        "peak": (_peak() - before) / entries,
+        "resident": (process.resident() - before) / entries,
+        "peak": (process.peak() - before) / entries,
     }
     several: list[Any] = [None] * _EMPTY_MAPS
-    before = _resident()
+    before = process.resident()
     for number in range(_EMPTY_MAPS):
         several[number] = make()
-    found["empty_resident"] = (_resident() - before) / _EMPTY_MAPS
+    found["empty_resident"] = (process.resident() - before) / _EMPTY_MAPS
     if name in ACCOUNTED:
         found |= {"own": sys.getsizeof(m) / entries, "empty_own": sys.getsizeof(make())}
     if name == peers.SHARDMAP:
         found["stats"] = m.stats()["bytes"] / entries
-    return found
-
-
-def _resident() -> int:
-    pages = int(Path("/proc/self/statm").read_text(encoding="ascii").split()[1])
-    return pages * os.sysconf("SC_PAGE_SIZE")
-
-
-def _peak() -> int:
-    for line in Path("/proc/self/status").read_text(encoding="ascii").splitlines():
-        if line.startswith("VmHWM:"):
-            return int(line.split()[1]) * 1024
-    raise RuntimeError("/proc/self/status has no VmHWM")
-
-
-def _forget_peak() -> None:
-    """Make the peak begin at the present size (Linux: 5 written there does that)."""
-    Path("/proc/self/clear_refs").write_text("5", encoding="ascii")
-
-
-def _run(peer: str, entries: int) -> dict[str, float]:
-    command = [sys.executable, "-m", "perf.memory", "--entries", str(entries), "--child", peer]
-    found: dict[str, float] = json.loads(subprocess.run(command, stdout=subprocess.PIPE, check=True).stdout)
     return found
 
 

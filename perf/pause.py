@@ -14,15 +14,13 @@ from __future__ import annotations
 
 import argparse
 import gc
-import json
-import subprocess
 import sys
 import time
 from array import array
 from collections.abc import Sequence
 from typing import Any
 
-from perf import distribution, machine, peers, plot, report
+from perf import distribution, machine, peers, plot, process, report
 from perf import keys as make_keys
 from perf.loops import compile_loop
 
@@ -44,8 +42,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     entries = options.entries or (100_000 if options.quick else 5_000_000)
     if options.child:
         peer, collecting = options.child
-        json.dump(_grow(peer, entries, collecting == "on", options.clock), sys.stdout)
-        return 0
+        return process.answer(_grow(peer, entries, collecting == "on", options.clock))
     repetitions = options.repeat or (1 if options.quick else 5)
     about = machine.describe()
     report.show(machine.header(about))
@@ -90,9 +87,7 @@ def _grow(name: str, entries: int, collecting: bool, clock: str) -> dict[str, An
 
 
 def _run(peer: str, entries: int, collecting: str, clock: str) -> dict[str, Any]:
-    command = [sys.executable, "-m", "perf.pause", "--entries", str(entries), "--clock", clock]
-    ran = subprocess.run([*command, "--child", peer, collecting], stdout=subprocess.PIPE, check=True)
-    found: dict[str, Any] = json.loads(ran.stdout)
+    found: dict[str, Any] = process.ask("pause", "--entries", entries, "--clock", clock, "--child", peer, collecting)
     return found
 
 

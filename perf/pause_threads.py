@@ -23,11 +23,9 @@ from __future__ import annotations
 
 import argparse
 import gc
-import json
 import random
 import resource
 import statistics
-import subprocess
 import sys
 import threading
 import time
@@ -37,7 +35,7 @@ from contextlib import contextmanager
 from itertools import chain, cycle
 from typing import Any
 
-from perf import distribution, machine, peers, plot, report
+from perf import distribution, machine, peers, plot, process, report
 from perf import keys as make_keys
 from perf.loops import compile_loop
 from perf.thread_rows import PRIVATE
@@ -66,8 +64,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options = _parser().parse_args(arguments)
     options.entries = options.entries or (200_000 if options.quick else 5_000_000)
     if options.child:
-        json.dump(_Child(options).run(*options.child), sys.stdout)
-        return 0
+        return process.answer(_Child(options).run(*options.child))
     about = machine.describe()
     plans = options.plans or [plan for plan in PLANS if plan != THIRD or about["cores"] > options.threads]
     repetitions = options.repeat or (1 if options.quick else 5)
@@ -135,11 +132,11 @@ def _repeat(options: argparse.Namespace, plans: Sequence[str], repetitions: int)
 
 
 def _in_process(options: argparse.Namespace, plan: str, peer: str) -> dict[str, Any]:
-    command = [sys.executable, "-m", "perf.pause_threads", "--child", plan, peer]
+    passed_on: list[object] = []
     for name in ("entries", "threads", "gc", "clock", "switch_interval"):
         if getattr(options, name) is not None:
-            command += [f"--{name.replace('_', '-')}", str(getattr(options, name))]
-    found: dict[str, Any] = json.loads(subprocess.run(command, stdout=subprocess.PIPE, check=True).stdout)
+            passed_on += [f"--{name.replace('_', '-')}", getattr(options, name)]
+    found: dict[str, Any] = process.ask("pause_threads", "--child", plan, peer, *passed_on)
     return found
 
 

@@ -12,22 +12,51 @@ from dataclasses import dataclass
 from importlib import metadata
 from typing import Any
 
-__all__ = ["ALL", "CEREGGII", "DICT", "FT_UTILS", "LOCKED", "SHARDMAP", "Peer", "fill", "find", "spelled", "versions"]
+__all__ = [
+    "ALL",
+    "BYTEMAP",
+    "BYTES",
+    "CEREGGII",
+    "DICT",
+    "FT_UTILS",
+    "LOCKED",
+    "SHARDMAP",
+    "Peer",
+    "fill",
+    "find",
+    "spelled",
+    "versions",
+]
 
 DICT = "dict"
 LOCKED = "dict + Lock"
 SHARDMAP = "ShardMap"
+BYTEMAP = "ByteMap"
 CEREGGII = "cereggii"
 FT_UTILS = "ft_utils"
 
-#: The columns of every table, in this order.
+#: The columns of every table of maps of objects, in this order.
 ALL = (DICT, LOCKED, SHARDMAP, CEREGGII, FT_UTILS)
+
+#: Those of every table of maps of bytes.
+BYTES = (DICT, LOCKED, BYTEMAP)
 
 #: Where the class of a peer is: module, name in it, distribution that brings it.
 _CLASSES = {
     SHARDMAP: ("shardmap", "ShardMap", "shardmap"),
+    BYTEMAP: ("shardmap", "ByteMap", "shardmap"),
     CEREGGII: ("cereggii", "AtomicDict", "cereggii"),
     FT_UTILS: ("ft_utils.concurrency", "ConcurrentDict", "ft-utils"),
+}
+
+#: Their names as those of arguments.
+_SHORT = {
+    "dict": DICT,
+    "locked": LOCKED,
+    "shardmap": SHARDMAP,
+    "bytemap": BYTEMAP,
+    "cereggii": CEREGGII,
+    "ft_utils": FT_UTILS,
 }
 
 
@@ -61,14 +90,14 @@ def _find(name: str) -> Peer:
 def versions() -> dict[str, str]:
     """The versions of the peers' distributions."""
     found = {}
-    for name, (module, _, distribution) in _CLASSES.items():
+    for module, _, distribution in _CLASSES.values():
         try:
-            found[name] = metadata.version(distribution)
+            found[distribution] = metadata.version(distribution)
         except metadata.PackageNotFoundError:
             try:
-                found[name] = str(getattr(importlib.import_module(module), "__version__", "unknown"))
+                found[distribution] = str(getattr(importlib.import_module(module), "__version__", "unknown"))
             except ImportError:
-                found[name] = "not installed"
+                found[distribution] = "not installed"
     return found
 
 
@@ -80,11 +109,7 @@ def fill(empty: Any, entries: Iterable[tuple[Any, Any]]) -> Any:
 
 
 def spelled(statement: str, /, **exceptions: str) -> dict[str, str]:
-    """The statement for every peer; ``exceptions`` by ``dict``, ``locked``, ``shardmap``, ``cereggii``, ``ft_utils``.
-
-    An empty exception leaves the peer out.
-    """
-    names = {"dict": DICT, "locked": LOCKED, "shardmap": SHARDMAP, "cereggii": CEREGGII, "ft_utils": FT_UTILS}
-    everyone = dict.fromkeys(ALL, statement) | {LOCKED: f"with lock:\n    {statement}"}
-    everyone |= {names[short]: source for short, source in exceptions.items()}
+    """The statement for every peer; ``exceptions`` by the peers' short names. An empty one leaves the peer out."""
+    everyone = dict.fromkeys(_SHORT.values(), statement) | {LOCKED: f"with lock:\n    {statement}"}
+    everyone |= {_SHORT[short]: source for short, source in exceptions.items()}
     return {name: source for name, source in everyone.items() if source}

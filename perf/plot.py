@@ -12,14 +12,25 @@ __all__ = ["bars", "lines"]
 #: The map in a colour of its own, the others in quieter ones; told apart in print and by colour-blind readers.
 _COLOURS = {
     "ShardMap": "#d1495b",
+    "ByteMap": "#d1495b",
+    "ByteMap, 1 thread": "#e89aa4",
     "dict": "#30638e",
     "dict + Lock": "#8fb8de",
     "cereggii": "#edae49",
     "cereggii handle": "#b8860b",
     "ft_utils": "#66a182",
     "private dicts": "#6b6b6b",
+    "private maps": "#6b6b6b",
     "nothing": "#b4b4b4",
+    "pickle": "#30638e",
+    "msgpack": "#edae49",
+    "dd": "#b4b4b4",
+    "exact LRU": "#30638e",
+    "random": "#edae49",
 }
+
+#: Drawn with a thicker line.
+_OURS = ("ShardMap", "ByteMap")
 
 
 def bars(
@@ -102,7 +113,7 @@ def lines(
         if logarithmic:
             chart.y_labels = _decades(series)
         for name, points in series.items():
-            stroke: dict[str, Any] = {"width": 3 if _owner(name) == "ShardMap" else 1.8}
+            stroke: dict[str, Any] = {"width": 3 if _owner(name) in _OURS else 1.8}
             chart.add(name, list(points), stroke_style=stroke | ({"dasharray": "5, 4"} if name in dashed else {}))
         return chart
 
@@ -137,7 +148,7 @@ def _draw(draw: Callable[[Any, Any], Any], names: Sequence[str]) -> bytes | None
         background="#ffffff",
         plot_background="#ffffff",
         font_family="Helvetica, Arial, sans-serif",
-        colors=tuple(_COLOURS.get(_owner(name), "#555555") for name in names),
+        colors=tuple(_COLOURS.get(name) or _COLOURS.get(_owner(name), "#555555") for name in names),
         opacity="1",
         # A line's own width, where it has one; without this the library's style wins.
         stroke_width="inherit",

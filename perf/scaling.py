@@ -11,13 +11,13 @@ them fill. How each measurement is made is in ``perf/team.py``.
 from __future__ import annotations
 
 import math
-import os
 import sys
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from perf import keys, machine, plot, report
-from perf.team import COLUMNS, Found, Settings, candidates, measure, numbers
+from perf import machine, plot, report
+from perf.team import COLUMNS, Found, candidates, numbers
+from perf.team_session import TeamSession, parser
 from perf.thread_rows import PRIVATE, ThreadRow, inserts, private_keys, shares
 
 __all__ = ["main"]
@@ -28,49 +28,21 @@ SHARES = [0, 50, 90, 99, 100]
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the benchmark; 0 if it ran."""
-    parser = report.parser(__doc__)
-    parser.add_argument(
-        "--threads", type=numbers, metavar="N,...", help="numbers of threads (default: 1,2,4 ... cores)"
-    )
-    parser.add_argument("--shares", type=numbers, default=SHARES, metavar="PERCENT,...", help="shares of reads")
-    parser.add_argument("--seed", type=int, default=1, help="of the order within each round")
-    options = parser.parse_args(arguments)
-    about = machine.describe()
-    threads = sorted(options.threads or _up_to(about["cores"]))
-    settings = Settings(threads, options.repeat or (2 if options.quick else 5), options.seed)
-    report.show(machine.header(about))
-    report.show(
-        f"seeds: keys {keys.SEED}, order {settings.seed}; garbage collector off while measuring; medians of "
-        f"{settings.rounds} rounds; wall time, the loop's own cost included\n"
-    )
+    options = parser(__doc__, threads=None)
+    options.add_argument("--shares", type=numbers, default=SHARES, metavar="PERCENT,...", help="shares of reads")
+    session = TeamSession("scaling", options, arguments)
+    session.start((2, 5), threads=_up_to(machine.cores()))
+    threads, about = session.settings.threads, session.about
     present = candidates()
-    mixes = shares(20_000 if options.quick else 200_000, sorted(options.shares))
-    rows: list[ThreadRow] = [*mixes.values(), *_others(options.quick)]
-    results: dict[str, Found] = {}
-    for row in rows:
-        if options.rows and not any(text in row.name for text in options.rows):
-            continue
-        print(row.name, file=sys.stderr, flush=True)
-        results[row.name] = measure(row, present, settings)
-    if not results:
-        parser.error("no row has that in its name")
-    shown = [_table(name, found, settings.threads) for name, found in results.items()]
+    mixes = shares(session.size(20_000, 200_000), sorted(session.options.shares))
+    results = session.measure([*mixes.values(), *_others(session.quick)], present)
+    shown = [_table(name, found, threads) for name, found in results.items()]
     shown[-1].notes += [f"{name}: {peer.absence}" for name, peer in present.items() if peer.make is None]
-    for one in shown:
-        report.show(one.text())
-    result = {
-        "kind": "scaling",
-        "machine": about,
-        "load_average_after": list(os.getloadavg()),
-        "settings": {**vars(settings), "key_seed": keys.SEED, "gc": "off"},
-        "rows": [{"name": name, **found.as_json()} for name, found in results.items()],
-    }
     by_share = {percent: results[row.name] for percent, row in mixes.items() if row.name in results}
-    plots = {_file_name(name): _plot_threads(name, found, settings.threads, about) for name, found in results.items()}
+    plots = {_file_name(name): _plot_threads(name, found, threads, about) for name, found in results.items()}
     if len(by_share) > 1:
-        plots["shares"] = _plot_shares(by_share, max(settings.threads), about)
-    report.write(report.paths(options, "scaling"), shown, result, plots)
-    return 0
+        plots["shares"] = _plot_shares(by_share, max(threads), about)
+    return session.publish(shown, results, plots)
 
 
 def _up_to(cores: int) -> list[int]:

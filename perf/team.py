@@ -53,6 +53,9 @@ class Found:
     """What was measured of one row; for a map that has no figures, the reason may be in ``absent``."""
 
     rates: dict[str, Rates]
+    #: The map that the benchmark is about, and the control that its scaling is held against.
+    subject: str = peers.SHARDMAP
+    control: str = PRIVATE
     absent: dict[str, str] = field(default_factory=dict)
 
     def rate(self, name: str, threads: int) -> float | None:
@@ -66,8 +69,8 @@ class Found:
         return many / few if many and few else None
 
     def scaling_over_control(self, threads: int, base: int) -> float | None:
-        """ShardMap's scaling over that of dicts which nothing is shared between."""
-        mine, control = (self.scaling(name, threads, base) for name in (peers.SHARDMAP, PRIVATE))
+        """The subject's scaling over that of maps which nothing is shared between."""
+        mine, control = (self.scaling(name, threads, base) for name in (self.subject, self.control))
         return mine / control if mine and control else None
 
     def advantage(self, threads: int) -> float | None:
@@ -93,7 +96,7 @@ class Found:
             },
             "scaling_over_control": {
                 str(n): self.scaling_over_control(n, min(rates))
-                for rates in [self.rates.get(peers.SHARDMAP, {})]
+                for rates in [self.rates.get(self.subject, {})]
                 for n in rates
             },
         }
@@ -118,7 +121,7 @@ def measure(
     """Measure one row for all that have the operation; ``maps`` keeps filled maps for other rows with these entries."""
     names = list(row.arguments(0, 1))
     makes = _makes(row, present)
-    found = Found({name: {n: [] for n in settings.threads} for name in makes})
+    found = Found({name: {n: [] for n in settings.threads} for name in makes}, row.subject, row.private)
     turns = [(name, n) for name in makes for n in settings.threads]
     order = random.Random(settings.seed)
     kept = {} if maps is None else maps
@@ -134,7 +137,7 @@ def measure(
                     spent = in_child(once, _HANGS_AFTER) if row.may_hang else once()
                 except LostError as error:
                     # A peer's fault is a word in the table; a fault of what is measured ends the benchmark.
-                    if name == peers.SHARDMAP:
+                    if name == row.subject:
                         raise
                     found.absent[name] = str(error)
                     del found.rates[name]
@@ -165,7 +168,7 @@ def _no_collector() -> Iterator[None]:
 
 def _shared(row: ThreadRow, name: str, make: Callable[[], Any], kept: dict[str, Any]) -> Any:
     """The map that the threads share, with the row's entries; None where each has its own."""
-    if name == PRIVATE:
+    if name == row.private:
         return None
     if row.consumes:
         return peers.fill(make(), row.entries)
@@ -180,7 +183,7 @@ def _run(row: ThreadRow, name: str, names: Sequence[str], shared: Any, threads: 
     lock = threading.Lock()
     spans: list[tuple[int, int]] = []
     # A dict that is a thread's own and a global is that of a namespace of the thread's own.
-    own_namespace = row.global_map and name == PRIVATE
+    own_namespace = row.global_map and name == row.private
     loop = None if own_namespace else _compile(row, name, names, shared)
 
     def work(index: int) -> None:
@@ -212,10 +215,9 @@ def _compile(row: ThreadRow, name: str, names: Sequence[str], m: Any) -> Loop:
 
 def _seen_by_worker(row: ThreadRow, name: str, shared: Any, index: int, threads: int) -> tuple[Any, Mapping[str, Any]]:
     """In the worker: its map and its loop's arguments."""
-    if name == PRIVATE:
+    if name == row.private:
         if row.control:
-            entries, arguments = row.control(index, threads)
-            return dict(entries), arguments
+            return row.control(index, threads)
         return dict(_copies(row)), row.arguments(index, threads)
     return shared.get_handle() if name == HANDLE else shared, row.arguments(index, threads)
 

@@ -28,8 +28,8 @@ HANDLE = "cereggii handle"
 #: Called in the worker with its number and the number of threads.
 Arguments = Callable[[int, int], Mapping[str, Any]]
 
-#: Called likewise; the entries of the worker's own dict besides, whose objects no other thread knows.
-Control = Callable[[int, int], tuple[Iterable[tuple[Any, Any]], Mapping[str, Any]]]
+#: Called likewise; the worker's own map besides, whose objects no other thread knows.
+Control = Callable[[int, int], tuple[Any, Mapping[str, Any]]]
 
 _FIRST_VALUE = 1_000_000
 
@@ -55,7 +55,11 @@ class ThreadRow:
     consumes: bool = False
     #: Whether the loop names the map as a global, not as a local.
     global_map: bool = False
-    #: What "private dicts" works on, where copies of the entries and the same arguments would not be the same loop.
+    #: The map that the row is about.
+    subject: str = peers.SHARDMAP
+    #: The control: the same loop in each thread on a map of its own.
+    private: str = PRIVATE
+    #: What the control works on, where a dict with copies of the entries and the same arguments would not be the same.
     control: Control | None = None
     #: Whether one of the peers may go on for ever, so that each measurement is done in a fork.
     may_hang: bool = False
@@ -127,9 +131,9 @@ def _own(pool: _Pool) -> ThreadRow:
     def own(index: int, threads: int) -> Mapping[str, Any]:
         return {"keys": pool.order(index)}
 
-    def control(index: int, threads: int) -> tuple[Iterable[tuple[Any, Any]], Mapping[str, Any]]:
+    def control(index: int, threads: int) -> tuple[dict[str, int], Mapping[str, Any]]:
         mine = make_keys.copies(pool.keys)
-        return zip(mine, _values(index, pool.count), strict=True), {"keys": make_keys.shuffled(mine, index)}
+        return dict(zip(mine, _values(index, pool.count), strict=True)), {"keys": make_keys.shuffled(mine, index)}
 
     get = _spelled("m[k]")
     return ThreadRow(

@@ -9,13 +9,13 @@ machine, just now, lets busy threads scale at all, so what a map's scaling is to
 
 from __future__ import annotations
 
-import os
 import sys
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from perf import keys, machine, peers, plot, report
-from perf.team import COLUMNS, Found, Settings, candidates, measure, numbers
+from perf import peers, plot, report
+from perf.team import COLUMNS, Found, candidates
+from perf.team_session import TeamSession, parser
 from perf.thread_rows import PRIVATE, table
 
 __all__ = ["main"]
@@ -23,41 +23,16 @@ __all__ = ["main"]
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the benchmark; 0 if it ran."""
-    parser = report.parser(__doc__)
-    parser.add_argument("--threads", type=numbers, default=[1, 2], metavar="N,...", help="numbers of threads (1,2)")
-    parser.add_argument("--seed", type=int, default=1, help="of the order within each round")
-    options = parser.parse_args(arguments)
-    settings = Settings(options.threads, options.repeat or (2 if options.quick else 9), options.seed)
-    sizes = (20_000, 40_000, 64_000) if options.quick else (200_000, 400_000, 1_024_000)
-    about = machine.describe()
-    report.show(machine.header(about))
-    report.show(
-        f"seeds: keys {keys.SEED}, order {settings.seed}; garbage collector off while measuring; medians of "
-        f"{settings.rounds} rounds; wall time, the loop's own cost included\n"
-    )
+    session = TeamSession("threads", parser(__doc__), arguments)
+    session.start((2, 9))
+    threads = session.settings.threads
     present = candidates()
-    results: dict[str, Found] = {}
-    for row in table(*sizes):
-        if options.rows and not any(text in row.name for text in options.rows):
-            continue
-        print(row.name, file=sys.stderr, flush=True)
-        results[row.name] = measure(row, present, settings)
-    if not results:
-        parser.error("no row has that in its name")
-    shown = [_throughput(results, present, settings.threads)]
-    if len(settings.threads) > 1:
-        shown.append(_scaling(results, max(settings.threads), min(settings.threads)))
-    for one in shown:
-        report.show(one.text())
-    result = {
-        "kind": "threads",
-        "machine": about,
-        "load_average_after": list(os.getloadavg()),
-        "settings": {**vars(settings), "key_seed": keys.SEED, "gc": "off"},
-        "rows": [{"name": name, **found.as_json()} for name, found in results.items()],
-    }
-    report.write(report.paths(options, "threads"), shown, result, _plot(results, about, max(settings.threads)))
-    return 0
+    sizes = (20_000, 40_000, 64_000) if session.quick else (200_000, 400_000, 1_024_000)
+    results = session.measure(table(*sizes), present)
+    shown = [_throughput(results, present, threads)]
+    if len(threads) > 1:
+        shown.append(_scaling(results, max(threads), min(threads)))
+    return session.publish(shown, results, _plot(results, session.about, max(threads)))
 
 
 def _throughput(

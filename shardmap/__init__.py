@@ -11,22 +11,30 @@
 import atexit
 
 from shardmap._core import _close, fnv1a_64
+from shardmap.bytemap import ByteMap
 from shardmap.diff import Diff
-from shardmap.errors import ConfigError, DeadlockError
+from shardmap.errors import ConfigError, DeadlockError, SnapshotError
+from shardmap.frozen import FrozenByteMap, open_snapshot
 from shardmap.map import ShardMap
+from shardmap.memory import Memory
 from shardmap.sentinel import MISSING, MissingType
 from shardmap.stats import Stats
 
 __all__ = [
     "MISSING",
+    "ByteMap",
     "ConfigError",
     "DeadlockError",
     "Diff",
+    "FrozenByteMap",
+    "Memory",
     "MissingType",
     "ShardMap",
+    "SnapshotError",
     "Stats",
     "__version__",
     "fnv1a_64",
+    "open_snapshot",
 ]
 
 __version__ = "0.1.0"

@@ -5,7 +5,13 @@ variable                     meaning                                            
 ============================ ==================================================== =====================================
 ``SHARDMAP_SHARDS``          shards of a new map: a power of two                  ``max(32, next_pow2(4 * cpus))``
 ``SHARDMAP_HASH_SEED``       where keys go: an integer from 0 to 2**64 - 1        random for each map
+``SHARDMAP_MAX_MEMORY``      bound of a new byte map, as ``512mb``; 0: none       0
+``SHARDMAP_EVICTION``        what goes when it is reached                         ``noeviction``
+``SHARDMAP_GC_INTERVAL``     seconds between sweeps of expired entries; 0: never  30
 ============================ ==================================================== =====================================
+
+Sizes are written as Redis writes them: ``kb``, ``mb``, ``gb`` and ``tb`` are powers of 1024, ``k``, ``m``, ``g`` and
+``t`` of 1000.
 
 The environment is read whenever a map is made without the argument, and checked once when the package is imported, so
 that a bad value stops a program at its start instead of at its first map.
@@ -14,15 +20,30 @@ that a bad value stops a program at its start instead of at its first map.
 from __future__ import annotations
 
 import os
+import re
 import secrets
 from collections.abc import Mapping
 
 from shardmap.errors import ConfigError
 
-__all__ = ["MAX_SEED", "MAX_SHARDS", "check_environment", "hash_seed", "shards"]
+__all__ = [
+    "EVICTION_POLICIES",
+    "MAX_SEED",
+    "MAX_SHARDS",
+    "byte_shards",
+    "check_environment",
+    "eviction",
+    "gc_interval",
+    "hash_seed",
+    "max_memory",
+    "shards",
+]
 
 SHARDS_VARIABLE = "SHARDMAP_SHARDS"
 SEED_VARIABLE = "SHARDMAP_HASH_SEED"
+MEMORY_VARIABLE = "SHARDMAP_MAX_MEMORY"
+EVICTION_VARIABLE = "SHARDMAP_EVICTION"
+INTERVAL_VARIABLE = "SHARDMAP_GC_INTERVAL"
 
 #: 2**16 shards: far beyond any machine's threads, and 12 MiB of shard headers at the first write.
 MAX_SHARDS = 1 << 16
@@ -31,6 +52,21 @@ MIN_DEFAULT_SHARDS = 32
 #: With four shards a processor, two random writers meet in about one write of eight on two processors.
 SHARDS_PER_CPU = 4
 MAX_SEED = (1 << 64) - 1
+
+#: The core's numbers of them are their places here.
+EVICTION_POLICIES = ("noeviction", "allkeys-lru", "volatile-ttl")
+#: Of a bound, for each shard: its header, a first region for entries and a table, and twice as much again.
+MIN_SHARD_MEMORY = 64 * 1024
+#: Far beyond any machine.
+MAX_MEMORY = 1 << 62
+DEFAULT_GC_INTERVAL = 30.0
+#: A year.
+MAX_GC_INTERVAL = 366 * 86400.0
+
+_UNITS = {"": 1, "b": 1}
+_UNITS.update({unit: 1000**power for power, unit in enumerate("kmgt", 1)})
+_UNITS.update({unit + "b": 1024**power for power, unit in enumerate("kmgt", 1)})
+_SIZE = re.compile(r"\s*(\d{1,40})\s*([a-z]*)\s*", re.IGNORECASE | re.ASCII)
 
 
 def shards(argument: int | None) -> int:
@@ -75,6 +111,89 @@ def check_environment(environment: Mapping[str, str] = os.environ) -> None:
         shards(None)
     if SEED_VARIABLE in environment:
         hash_seed(None)
+    if MEMORY_VARIABLE in environment:
+        max_memory(None)
+    if EVICTION_VARIABLE in environment:
+        eviction(None)
+    if INTERVAL_VARIABLE in environment:
+        gc_interval()
+
+
+# -- byte maps ------------------------------------------------------------------------------------------------------
+
+
+def max_memory(argument: int | str | None) -> int:
+    """The bound of a new byte map in bytes, 0 for none: the argument, ``SHARDMAP_MAX_MEMORY``, or 0.
+
+    Raises :class:`TypeError` for an argument that is neither an integer nor a string, and :class:`ConfigError` for a
+    size that cannot be read, or is neither 0 nor 64 KiB at least.
+    """
+    if argument is None:
+        text = os.environ.get(MEMORY_VARIABLE)
+        return 0 if text is None else _check_memory(MEMORY_VARIABLE, text, _parse_size(MEMORY_VARIABLE, text))
+    if isinstance(argument, str):
+        return _check_memory("max_memory", argument, _parse_size("max_memory", argument))
+    return _check_memory("max_memory", argument, _as_int("max_memory", argument))
+
+
+def eviction(argument: str | None) -> int:
+    """The eviction policy of a new byte map, as its place in ``EVICTION_POLICIES``.
+
+    Raises :class:`ConfigError` for a name that is none.
+    """
+    name, text = ("eviction", argument) if argument is not None else (EVICTION_VARIABLE, None)
+    if text is None:
+        text = os.environ.get(EVICTION_VARIABLE, EVICTION_POLICIES[0])
+    if not isinstance(text, str):
+        raise TypeError(f"{name} must be a string, not {type(text).__name__}")
+    if text.strip().lower() not in EVICTION_POLICIES:
+        raise ConfigError(f"{name}={text!r}: allowed is {', '.join(EVICTION_POLICIES)}")
+    return EVICTION_POLICIES.index(text.strip().lower())
+
+
+def gc_interval() -> float:
+    """Seconds between two sweeps of expired entries, 0 for none: ``SHARDMAP_GC_INTERVAL``, or 30."""
+    text = os.environ.get(INTERVAL_VARIABLE)
+    if text is None:
+        return DEFAULT_GC_INTERVAL
+    try:
+        seconds = float(text)
+    except ValueError:
+        seconds = -1
+    if not 0 <= seconds <= MAX_GC_INTERVAL:
+        raise ConfigError(f"{INTERVAL_VARIABLE}={text!r}: allowed are seconds from 0 (never) to {MAX_GC_INTERVAL:.0f}")
+    return seconds
+
+
+def byte_shards(argument: int | None, limit: int) -> int:
+    """The number of shards for a new byte map with this bound, or without one if that is 0.
+
+    A small bound means fewer shards, unless their number is asked for: then it is a :class:`ConfigError`.
+    """
+    number = shards(argument)
+    most = max(1, limit // MIN_SHARD_MEMORY)
+    if limit == 0 or number <= most:
+        return number
+    if argument is None and SHARDS_VARIABLE not in os.environ:
+        return 1 << (most.bit_length() - 1)
+    raise ConfigError(
+        f"max_memory={limit} with shards={number}: each shard takes {MIN_SHARD_MEMORY} bytes at least; "
+        f"allowed is max_memory={number * MIN_SHARD_MEMORY} or more, or shards={1 << (most.bit_length() - 1)} or fewer"
+    )
+
+
+def _parse_size(name: str, text: str) -> int:
+    match = _SIZE.fullmatch(text)
+    unit = _UNITS.get(match[2].lower()) if match else None
+    if match is None or unit is None:
+        raise ConfigError(f"{name}={text!r}: allowed are bytes, or a number with kb, mb, gb or tb, as 512mb")
+    return int(match[1]) * unit
+
+
+def _check_memory(name: str, given: object, size: int) -> int:
+    if size == 0 or MIN_SHARD_MEMORY <= size <= MAX_MEMORY:
+        return size
+    raise ConfigError(f"{name}={given!r}: allowed is 0 (no bound) or {MIN_SHARD_MEMORY} to {MAX_MEMORY} bytes")
 
 
 def _as_int(name: str, value: object) -> int:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-__all__ = ["ConfigError", "DeadlockError"]
+__all__ = ["ConfigError", "DeadlockError", "SnapshotError"]
 
 
 class ConfigError(ValueError):
@@ -14,3 +14,19 @@ class DeadlockError(RuntimeError):
 
     It is raised in one of these threads; that one's reservation is released, which lets the others go on.
     """
+
+
+class SnapshotError(ValueError):
+    """A file is no snapshot, or a damaged one. Nothing has been loaded from it."""
+
+    def __init__(self, path: str, offset: int, reason: str) -> None:
+        super().__init__(path, offset, reason)
+        #: The file.
+        self.path = path
+        #: Where in it, in bytes.
+        self.offset = offset
+        #: What is wrong there.
+        self.reason = reason
+
+    def __str__(self) -> str:
+        return f"{self.path}: at byte {self.offset}: {self.reason}"

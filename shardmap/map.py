@@ -11,9 +11,12 @@ from collections.abc import Iterable, Mapping, MutableMapping
 from types import MappingProxyType
 from typing import Any, ClassVar, Protocol, Self, TypeVar, overload
 
+from shardmap import codec as codecs
 from shardmap import config
 from shardmap._core import CoreMap, _adopt_methods
+from shardmap.codec import Codec
 from shardmap.diff import Diff, difference
+from shardmap.snapshot import StrPath
 from shardmap.views import ShardItems, ShardKeys, ShardValues
 
 __all__ = ["ShardMap"]
@@ -205,6 +208,30 @@ class ShardMap(CoreMap[_K, _V]):
     @reprlib.recursive_repr("{...}")
     def _entries_repr(self) -> str:
         return repr(self.snapshot())
+
+    # -- files ----------------------------------------------------------------------------------------------------
+
+    def dump(self, path: StrPath, /, *, codec: Codec) -> int:
+        """Write one instant of the map to a file; returns the number of entries. O(n).
+
+        *codec* makes bytes of keys and values: a pair of functions ``(encode, decode)``, or what has ``dumps`` and
+        ``loads``, such as ``pickle``. The file is replaced at once when the new one is complete and on the disk, as
+        :meth:`ByteMap.dump` does it, in the same format. Raises :class:`OSError`, and what the codec raises; the file
+        is as it was then. :class:`ValueError` if two keys become the same bytes.
+        """
+        return codecs.dump(self.snapshot().items(), path, codec)
+
+    def load(self, path: StrPath, /, *, codec: Codec | None = None, trusted_codec: Codec | None = None) -> int:
+        """Set every entry of a file that :meth:`dump` has written; returns how many. O(n).
+
+        *codec* is that of the dump. ``pickle``, and others that run whatever the file says, are only taken as
+        *trusted_codec*: for files that nobody else can have written. Raises :class:`OSError`, :class:`SnapshotError`
+        if the file is damaged, and what the codec raises for the first entry that it does not like; the map is as it
+        was then.
+        """
+        entries = list(codecs.load(path, codec, trusted_codec))
+        self.set_many(entries)
+        return len(entries)
 
     # -- pickling -------------------------------------------------------------------------------------------------
 

@@ -131,12 +131,19 @@ m['key'] = 0
 }
 
 
+#: CPython leaves an object whose last reference another thread drops to the thread that has made it, if that is running.
+#: A daemon thread that is on its way to sleep may be stopped by the interpreter's end with one of them in hand.
+MAY_MISS = {"of a daemon thread that is idle": 1}
+
+
 @pytest.mark.parametrize("name", PROGRAMS)
 def test_everything_is_finalized(name: str) -> None:
     program, expected = PROGRAMS[name]
     early = ["early"] if "l" in expected else []
     printed = run_python_ok(HEAD + program, *early)
-    assert Counter(printed) == expected
+    missing = Counter(expected) - Counter(printed)
+    assert missing.total() <= MAY_MISS.get(name, 0)
+    assert not Counter(printed) - Counter(expected)
 
 
 BUSY = """

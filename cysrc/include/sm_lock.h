@@ -1,12 +1,13 @@
 /* The stripe lock: one byte, held for tens of nanoseconds, never while Python code runs.
  *
- * GIL builds compile it to nothing (sm_platform.h says why that is enough).
+ * An exchange to take it, a plain store to release it. PyMutex needs two read-modify-writes for the same and cannot
+ * live in memory that we lay out ourselves on 3.11. A waiter spins briefly, then detaches its thread state (gives the GIL
+ * away) while it sleeps, so that neither a stop-the-world pause (garbage collection, fork) nor a thread that wants the
+ * GIL ever waits for it; it attaches again *before* it tries the lock, so that no lock is taken and then held through
+ * such a pause. A thread that holds a lock already waits attached. Who holds one never waits for the GIL.
  *
- * Free-threaded builds: an exchange to take it, a plain store to release it. PyMutex needs two read-modify-writes for
- * the same and cannot live in memory that we lay out ourselves on 3.11. A waiter spins briefly, then detaches its
- * thread state while it sleeps, so that a stop-the-world pause (garbage collection, fork) never waits for it; it
- * attaches again *before* it tries the lock, so that no lock is taken and then held through such a pause. A thread that
- * holds a lock already waits attached.
+ * sm_lock       for Python objects. GIL builds compile it to nothing (sm_platform.h says why that is enough).
+ * sm_lock_bytes for native memory, which threads without the GIL use too: the same on all builds.
  */
 #ifndef SHARDMAP_LOCK_H
 #define SHARDMAP_LOCK_H
@@ -14,8 +15,6 @@
 #include "sm_platform.h"
 
 typedef uint8_t sm_lock_t; /* 0 free, 1 held */
-
-#if SM_FREE_THREADED
 
 #include <sched.h>
 #include <time.h>
@@ -60,6 +59,17 @@ static void sm_sleep(int round) {
     nanosleep(&nap, NULL);
 }
 
+/* Has this thread a thread state attached: the GIL, where there is one? */
+static inline int sm_attached(void) {
+#if PY_VERSION_HEX >= 0x030D0000
+    return PyThreadState_GetUnchecked() != NULL;
+#else
+    /* Not PyGILState_Check(): it says yes to everybody once there was a second interpreter, or none any more. */
+    PyThreadState *mine = PyGILState_GetThisThreadState();
+    return mine != NULL && mine == _PyThreadState_UncheckedGet();
+#endif
+}
+
 /* One round of waiting, of ever longer ones, for something that another thread is about to do. The thread state is
  * attached again on return. */
 static __attribute__((noinline)) void sm_wait(int round) {
@@ -67,10 +77,7 @@ static __attribute__((noinline)) void sm_wait(int round) {
         sm_relax();
         return;
     }
-    PyThreadState *attached = PyThreadState_GetUnchecked();
-    if (attached != NULL) {
-        PyEval_SaveThread();
-    }
+    PyThreadState *attached = sm_attached() ? PyEval_SaveThread() : NULL;
     sm_sleep(round - SM_SPINS);
     if (attached != NULL) {
         PyEval_RestoreThread(attached);
@@ -78,8 +85,7 @@ static __attribute__((noinline)) void sm_wait(int round) {
 }
 
 /* The same for a thread that holds a lock: it stays attached, so that it cannot be stopped, or ended with the
-interpreter,
- * while others need the lock. Whom it waits for is in a short section that does not stop either. */
+ * interpreter, while others need the lock. Whom it waits for is in a short section that does not stop either. */
 #define SM_NAP_NS 20000
 static __attribute__((noinline)) void sm_wait_attached(int round) {
     struct timespec nap = {0, SM_NAP_NS};
@@ -92,41 +98,40 @@ static __attribute__((noinline)) void sm_wait_attached(int round) {
     }
 }
 
-static inline void sm_lock_attached(sm_lock_t *lock) {
-    for (int round = 0; !sm_try_lock(lock); round++) {
-        sm_wait_attached(round);
-    }
-}
-
 static __attribute__((noinline)) void sm_lock_slow(sm_lock_t *lock) {
     for (int round = 0; !sm_try_lock(lock); round++) {
         sm_wait(round);
     }
 }
 
-static inline void sm_lock(sm_lock_t *lock) {
+static inline void sm_lock_bytes(sm_lock_t *lock) {
     if (sm_unlikely(__atomic_exchange_n(lock, 1, __ATOMIC_ACQUIRE))) {
         sm_lock_slow(lock);
     }
 }
 
-static inline void sm_unlock(sm_lock_t *lock) {
+/* For one who holds another lock already. */
+static inline void sm_lock_bytes_attached(sm_lock_t *lock) {
+    for (int round = 0; !sm_try_lock(lock); round++) {
+        sm_wait_attached(round);
+    }
+}
+
+static inline void sm_unlock_bytes(sm_lock_t *lock) {
     SM_ASSERT(*lock == 1);
     __atomic_store_n(lock, 0, __ATOMIC_RELEASE);
 }
 
+#if SM_FREE_THREADED
+#define sm_lock sm_lock_bytes
+#define sm_lock_attached sm_lock_bytes_attached
+#define sm_unlock sm_unlock_bytes
 #else
-
+#undef sm_window
 #define sm_window() ((void)0)
-static inline void sm_wait(int round) { (void)round; }
-
-static inline int sm_try_lock(sm_lock_t *lock) {
-    (void)lock;
-    return 1;
-}
 static inline void sm_lock(sm_lock_t *lock) { (void)lock; }
 static inline void sm_lock_attached(sm_lock_t *lock) { (void)lock; }
 static inline void sm_unlock(sm_lock_t *lock) { (void)lock; }
-
 #endif
+
 #endif

@@ -74,6 +74,13 @@ static inline int sm_compare_exchange(size_t *word, size_t *seen, size_t value) 
 }
 #endif
 
+/* A word read from memory as if octets came lowest first; and back. */
+#if __BYTE_ORDER__ == __ORDER_BIG_ENDIAN__
+#define sm_little_endian(word) __builtin_bswap64(word)
+#else
+#define sm_little_endian(word) (word)
+#endif
+
 /* High and low half of the 128-bit product, folded: one multiplication mixes all bits of `a` into all of the result
  * (the "mum" of wyhash, Wang Yi, https://github.com/wangyi-fudan/wyhash). */
 static inline uint64_t sm_multiply_fold(uint64_t a, uint64_t b) {
