@@ -100,6 +100,7 @@ cdef extern from "Python.h":
         PySequenceMethods* tp_as_sequence
     enum:
         METH_FASTCALL
+        METH_KEYWORDS
     ctypedef struct PyMethodDef:
         const char* ml_name
         void* ml_meth

@@ -249,6 +249,7 @@ cdef int second_assign(PyObject* self, PyObject* key, PyObject* value) noexcept:
 cdef PyMethodDef get_definition
 cdef PyMethodDef add_definition
 cdef PyMethodDef byte_get_definition      # bytes/shortcuts.pyx
+cdef PyMethodDef byte_set_definition
 
 
 cdef int replace_descriptor(type owner, str name, void* function) except -1:
@@ -257,13 +258,14 @@ cdef int replace_descriptor(type owner, str name, void* function) except -1:
     return 0
 
 
-cdef fastcall_keywords replace_method(type owner, str name, PyMethodDef* definition, void* function) except NULL:
+cdef fastcall_keywords replace_method(type owner, str name, PyMethodDef* definition, void* function,
+                                      int flags) except NULL:
     """Make the definition of a method with this C function; the one that it had."""
     cdef object descriptor = owner.__dict__[name]
     definition[0] = (<PyMethodDescrObject*><PyObject*>descriptor).d_method[0]
     cdef void* former = definition.ml_meth
     definition.ml_meth = function
-    definition.ml_flags = METH_FASTCALL
+    definition.ml_flags = flags
     return <fastcall_keywords>former
 
 
@@ -289,8 +291,8 @@ cdef int take_shortcuts() except -1:
     replace_descriptor(CoreMap, "__setitem__", <void*>assign)
     replace_descriptor(CoreMap, "__delitem__", <void*>assign)
     replace_descriptor(CoreMap, "__contains__", <void*>contains_key)
-    full_get = replace_method(CoreMap, "get", &get_definition, <void*>get)
-    full_add = replace_method(CoreMap, "add", &add_definition, <void*>add_number)
+    full_get = replace_method(CoreMap, "get", &get_definition, <void*>get, METH_FASTCALL)
+    full_add = replace_method(CoreMap, "add", &add_definition, <void*>add_number, METH_FASTCALL)
     return 0
 
 
@@ -317,6 +319,6 @@ def _adopt_methods(cls, /):
 
 cdef PyMethodDef* replaced_definition(object base, str name) noexcept:
     """That of a shortcut, or NULL."""
-    if name == "get":
-        return &get_definition if base is CoreMap else &byte_get_definition
-    return &add_definition if name == "add" and base is CoreMap else NULL
+    if base is CoreMap:
+        return &get_definition if name == "get" else &add_definition if name == "add" else NULL
+    return &byte_get_definition if name == "get" else &byte_set_definition if name == "set" else NULL

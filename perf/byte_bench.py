@@ -3,7 +3,7 @@
 ``python -m perf.byte_bench [--quick] [--rows TEXT]... [--repeat N] [--entries 1000000] [--clock cpu|wall]``
 
 All maps are measured in this one process, interleaved round by round; see ``perf/measure.py`` for how. ByteMap copies
-each value in and out, where a dict passes a reference on.
+values in and out, where a dict passes references on.
 """
 
 from __future__ import annotations

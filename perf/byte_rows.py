@@ -1,8 +1,9 @@
 """The rows of ByteMap's table of one thread (``python -m perf.byte_bench``): 16-byte keys, 64-byte values.
 
 Two sizes: 1,000 keys, which stay in the processor's caches and show the instructions; and a million, of which random
-ones are looked up in random order, where the lines of memory that a look-up touches are what counts. ByteMap hashes a
-key each time; the three kinds of keys differ in what a dict has to do.
+ones are looked up in random order, where the lines of memory that a look-up touches are what counts. A dict finds its
+own keys by identity and hashes fresh ones; ByteMap hashes all but those objects that its thread has used lately, which
+of 1,000 own or equal keys are all of them.
 """
 
 from __future__ import annotations

@@ -4,8 +4,9 @@
 
 Each thread runs one call of the core that does all its operations without the interpreter, in batches as pipelined
 commands come (``cysrc/bytes/drive.pyx``): random keys of a million, 16 bytes each, looked up and copied, or set to 64
-bytes. How threads are started and timed is in ``perf/team.py``. "private maps" is the control: the same, each thread on a map of its own with as many entries. It
-shows how far this machine, just now, lets threads scale that share nothing but its memory.
+bytes. How threads are started and timed is in ``perf/team.py``. "private maps" is the control: the same, each thread on
+a map of its own with as many entries. It shows how far this machine, just now, lets threads scale that share nothing
+but its memory.
 """
 
 from __future__ import annotations

@@ -8,6 +8,7 @@ restricts it to the implementations with that feature.
 from __future__ import annotations
 
 import gc
+import signal
 import sys
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -22,6 +23,9 @@ BORN_FREE = not getattr(sys, "_is_gil_enabled", lambda: True)()
 
 
 def pytest_configure(config: pytest.Config) -> None:
+    # What is started in the background inherits that interrupts are ignored, and so would the programs that tests start.
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
     config.addinivalue_line("markers", "needs(*features): run on the implementations that have these features")
 
 

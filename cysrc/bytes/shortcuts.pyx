@@ -5,6 +5,7 @@ cdef binaryfunc full_byte_subscript
 cdef objobjargproc full_byte_assign
 cdef objobjproc full_byte_contains
 cdef fastcall_keywords full_byte_get
+cdef fastcall_keywords full_byte_set
 
 
 cdef PyObject* byte_subscript(PyObject* self, PyObject* key) noexcept:
@@ -72,8 +73,15 @@ cdef int byte_contains(PyObject* self, PyObject* key) noexcept:
     return full_byte_contains(self, key)
 
 
+cdef PyObject* byte_set(PyObject* self, PyObject** arguments, Py_ssize_t n, PyObject* names) noexcept:
+    """set() without a time to live is m[k] = v."""
+    if likely(n == 2 and names is NULL):
+        return new_reference(<PyObject*>None) if likely(byte_assign(self, arguments[0], arguments[1]) == 0) else NULL
+    return full_byte_set(self, arguments, n, names)
+
+
 cdef int take_byte_shortcuts() except -1:
-    global full_byte_subscript, full_byte_get, full_byte_assign, full_byte_contains
+    global full_byte_subscript, full_byte_get, full_byte_set, full_byte_assign, full_byte_contains
     cdef PyTypeObject* type = <PyTypeObject*>CoreByteMap
     full_byte_subscript = type.tp_as_mapping.mp_subscript
     type.tp_as_mapping.mp_subscript = byte_subscript
@@ -86,7 +94,9 @@ cdef int take_byte_shortcuts() except -1:
     # One slot serves both, and a subclass only inherits it if both agree.
     replace_descriptor(CoreByteMap, "__setitem__", <void*>byte_assign)
     replace_descriptor(CoreByteMap, "__delitem__", <void*>byte_assign)
-    full_byte_get = replace_method(CoreByteMap, "get", &byte_get_definition, <void*>byte_get)
+    full_byte_get = replace_method(CoreByteMap, "get", &byte_get_definition, <void*>byte_get, METH_FASTCALL)
+    full_byte_set = replace_method(CoreByteMap, "set", &byte_set_definition, <void*>byte_set,
+                                   METH_FASTCALL | METH_KEYWORDS)
     return 0
 
 

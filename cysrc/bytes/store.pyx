@@ -108,6 +108,8 @@ cdef void store_limit(ByteStore* store, uint64_t limit, uint32_t policy) noexcep
         shard = byte_shard(store, i)
         lock_bytes(&shard.base.lock)
         shard.heap.rest = limit // TABLE_SHARE
+        # Values that threads recall: with ALL_KEYS_LRU the store has to learn of each read.
+        count_change(&shard.changes)
         unlock_byte_shard(shard)
     while limit and budget_taken(&store.budget) > limit and evict_elsewhere(store):
         pass

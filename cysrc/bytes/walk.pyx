@@ -78,6 +78,10 @@ cdef bint batch_chain(Batch* batch, Table* table, Bucket* bucket, uint64_t first
     while bucket is not NULL:
         if not batch_room(batch, batch.n + SLOTS):
             return False
+        # All cache misses at once.
+        for slot in range(SLOTS):
+            if bucket.tags[slot]:
+                prefetch(record_at(batch.shard, bucket.refs[slot]))
         for slot in range(SLOTS):
             if not bucket.tags[slot]:
                 continue

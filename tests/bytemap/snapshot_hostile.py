@@ -45,6 +45,7 @@ def _numbers() -> dict[str, bytes]:
     made = {}
     for shards in (0, 3, 1 << 17, 1 << 31, (1 << 32) - 1):
         made[f"{shards} shards"] = assembled([_RIGHT], shards=shards)
+        made[f"{shards} shards without entries"] = assembled([], shards=shards)
     for version in (0, 2, 1 << 31):
         made[f"version {version}"] = assembled([_RIGHT], version=version)
     for name, number in {"0": 0, "56": 56, "65": 65, "72": 72, "the trailer's": _DIRECTORY + 64, **_HUGE}.items():

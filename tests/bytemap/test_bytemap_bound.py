@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import random
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -10,6 +11,7 @@ from typing import Any
 import pytest
 from bytemaps import LONG, AnyMap, pass_away, stressed
 from concurrency import new_random
+from support import run_python_ok
 
 from shardmap import ByteMap, ConfigError
 
@@ -248,23 +250,27 @@ def test_what_is_over_makes_room() -> None:
     for shards in (1, 4):
         m: Any = ByteMap(shards=shards, max_memory=LIMIT)
         old = fill(m, SIZES["equal"], b"old ")
-        pass_away_as_far_as_there_is_room(m, old)
+        due = pass_away_as_far_as_there_is_room(m, old)
         new = fill(m, SIZES["equal"], b"new ")
         assert len(new) > len(old) * 9 // 10
         assert m == new
+        stats = m.stats()
+        assert (stats["evicted"], stats["expired"] + stats["deadlines"]) == (0, due)
         assert within_bound(m)
         m._check()
 
 
-def pass_away_as_far_as_there_is_room(m: AnyMap, entries: dict[bytes, bytes]) -> None:
-    """A deadline takes a word, for which there is no room in a full map: so they are set anew with one."""
+def pass_away_as_far_as_there_is_room(m: AnyMap, entries: dict[bytes, bytes]) -> int:
+    """A deadline takes a word, for which there is no room in a full map: so they are set anew with one. How many."""
     m.clear()
     for key, value in entries.items():
         try:
             m.set(key, value, ttl=LONG)
         except MemoryError:
             break
+    count = len(m)
     pass_away(m, list(m))
+    return count
 
 
 def test_what_is_over_in_another_shard_makes_room() -> None:
@@ -378,3 +384,44 @@ def test_the_bound_of_a_map_in_use() -> None:
     m.update((b"large %d" % number, bytes(50_000)) for number in range(100))
     m._check()
     assert before.items() <= m.snapshot().items()
+
+
+FORK = f"""
+import os, signal, sys
+sys.path.insert(0, {os.path.dirname(__file__)!r})
+from bytemaps import LONG, VARIANTS, pairs, stressed
+
+maps = [make() for make in VARIANTS.values()] + [stressed(1, shards=2, limit=1 << 20)]
+views = []
+for m in maps:
+    m.update(pairs(700))  # the stressed ones are in the middle of a move
+    m.set_many(((b"large %d" % number, bytes(9000)) for number in range(9)), ttl=LONG)
+    views += [m.get_view(b"large 3"), m.get_view(b"key 7")]
+    m.delete_many([b"large 3", *(b"key %d" % number for number in range(0, 700, 3))])
+maps[0].clear()
+before = [m.memory() for m in maps]
+child = os.fork()
+if child == 0:
+    signal.alarm(60)
+    for m, memory in zip(maps, before):
+        assert m.memory() == memory, (m.memory(), memory)
+    views.clear()
+    for m in maps:
+        m.clear()
+        m._check()
+    empty = [m.memory().reserved for m in maps]
+    for m in maps:
+        m.update(pairs(500))
+        m.clear()
+    assert [m.memory().reserved for m in maps] == empty
+    os._exit(0)
+assert os.waitpid(child, 0)[1] == 0
+assert [m.memory() for m in maps] == before
+print("done")
+"""
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="needs os.fork")
+def test_a_fork_counts_anew_what_is_taken() -> None:
+    """The child sums up what its shards have: in a process with one thread that is what the parent has counted."""
+    assert run_python_ok(FORK, options=("-W", "ignore::DeprecationWarning")).endswith("done\n")

@@ -193,6 +193,7 @@ def test_deleting_gives_memory_back(m: AnyMap) -> None:
             assert empty.reserved - empty.tables <= (full.reserved - full.tables) // 2 + m._shards * 32 * 1024
             m.shrink()
             assert m.memory().tables <= m._shards * 128
+            assert m.memory().free == 0
 
 
 CHURNS: dict[str, Callable[[Any], int]] = {

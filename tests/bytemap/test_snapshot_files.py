@@ -6,6 +6,7 @@ Whatever fails: the file that was at the path is as it was, no temporary file is
 from __future__ import annotations
 
 import errno
+import gc
 import os
 import stat
 import threading
@@ -16,7 +17,7 @@ from typing import Any
 import pytest
 from bytemaps import AnyMap, pairs
 from concurrency import THREADS, run_copies, scaled
-from support import run_python_ok
+from support import linux_only, run_python_ok
 
 from shardmap import ByteMap, open_snapshot, snapshot
 from shardmap._core import Dumper
@@ -177,6 +178,7 @@ def test_a_device_is_there(path: Path) -> None:
             use("/dev/null")
 
 
+@linux_only
 def test_no_space() -> None:
     for shards, entries in ((1, 0), (4, 100)):
         with open("/dev/full", "r+b", buffering=0) as full:
@@ -469,10 +471,12 @@ def test_a_dump_over_a_file_that_is_open(path: Path) -> None:
     assert ByteMap().load(path) == 1
 
 
+@linux_only
 def test_descriptors_are_closed(path: Path) -> None:
     """After successes and failures alike."""
     m = some()
     m.dump(path)
+    gc.collect()
     before = len(os.listdir("/proc/self/fd"))
     for _ in range(20):
         m.dump(path, threads=2)
@@ -488,4 +492,4 @@ def test_descriptors_are_closed(path: Path) -> None:
     for use in (m.load, open_snapshot):
         with pytest.raises(ValueError, match="byte"):
             use(damaged)
-    assert len(os.listdir("/proc/self/fd")) == before
+    assert len(os.listdir("/proc/self/fd")) <= before

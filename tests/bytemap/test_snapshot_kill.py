@@ -19,6 +19,7 @@ import pytest
 from bytemaps import pairs
 from concurrency import new_random, scaled
 from snapshot_reader import read
+from support import linux_only
 
 import shardmap
 from shardmap import ByteMap, open_snapshot
@@ -93,6 +94,7 @@ def test_killed(tmp_path: Path) -> None:
     assert os.listdir(tmp_path) == ["snapshot"]
 
 
+@linux_only
 def test_the_order_of_calls(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The file is written, its data is on the disk, it takes the name, the name is on the disk."""
     path = tmp_path / "snapshot"

@@ -61,7 +61,7 @@ def test_other_shards_and_seeds(shards: int, others: int, path: Path) -> None:
 
 def test_many_entries_by_many_threads(path: Path) -> None:
     """Enough for the default to take several threads, and for several sections a shard."""
-    entries = {b"key %d" % n: b"value %d" % n * 10 for n in range(40_000)}
+    entries = {b"key %d" % n: b"value %d" % n * 10 for n in range(24_000)}
     source = ByteMap(entries, shards=2)
     assert source.dump(path) == len(entries)
     assert len(read(path).sections) > 2
