@@ -16,6 +16,12 @@ cdef extern from *:
         return (int64_t)now.tv_sec * 1000 + now.tv_nsec / 1000000;
     }
 
+    /* Some tens of microseconds: what the system makes of the shortest sleep. */
+    static void sm_breathe(void) {
+        struct timespec nap = {0, SM_NAP_NS};
+        nanosleep(&nap, NULL);
+    }
+
     #define sm_change(number) __atomic_store_n(number, *(number) + 1, __ATOMIC_RELEASE)
     #define sm_next_id(number) __atomic_add_fetch(number, 1, __ATOMIC_RELAXED)
     #define sm_share(number) __atomic_add_fetch(number, 1, __ATOMIC_RELAXED)
@@ -24,6 +30,7 @@ cdef extern from *:
     #define sm_write(number, value) __atomic_store_n(number, value, __ATOMIC_RELAXED)
     """
     int64_t boot_ms "sm_boot_ms"() noexcept nogil
+    void breathe "sm_breathe"() noexcept nogil
     void count_change "sm_change"(uint64_t* number) noexcept nogil
     uint64_t next_id "sm_next_id"(uint64_t* number) noexcept nogil
     uint32_t share_number "sm_share"(uint32_t* number) noexcept nogil

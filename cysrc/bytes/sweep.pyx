@@ -60,6 +60,8 @@ cdef uint64_t sweep_shard(ByteShard* shard, int64_t now) noexcept nogil:
             if position >= <uint64_t>1 << 32:
                 break
         unlock_byte_shard(shard)
+        # Whoever waits sleeps by now, and would find the lock taken again: for as long as a step takes it is free.
+        breathe()
     return total
 
 

@@ -368,6 +368,48 @@ def test_whatever_a_file_claims_memory_is_bounded(path: Path, tmp_path: Path) ->
     assert run_python_ok(CHILD, str(Path(__file__).parent), str(claims), str(path)) == ""
 
 
+GUARDED = """
+import ctypes, mmap, sys
+sys.path[:0] = sys.argv[1:]
+from snapshot_hostile import DOUBLE, KEYS, MISLEADING, REFUSED
+from snapshot_target import Opened
+from snapshot_writer import written
+from shardmap import SnapshotError
+
+room = 16 * mmap.PAGESIZE
+memory = mmap.mmap(-1, room + mmap.PAGESIZE)
+start = ctypes.addressof(ctypes.c_char.from_buffer(memory))
+assert ctypes.CDLL(None).mprotect(ctypes.c_void_p(start + room), ctypes.c_size_t(mmap.PAGESIZE), 0) == 0
+
+def use(frozen):
+    yield from (lambda key=key: frozen.get(key) for key in [*KEYS, b"", b"key"])
+    yield frozen.verify
+    yield lambda: list(frozen.items())
+
+small = written({b"": b"", b"key": b"value"})
+files = [*REFUSED.values(), *DOUBLE.values(), *MISLEADING.values(), small]
+files += [small[:size] for size in range(len(small))]
+for file in files:
+    memory[room - len(file) : room] = file
+    try:
+        frozen = Opened(memoryview(memory)[room - len(file) : room])
+    except SnapshotError:
+        continue
+    for ask in use(frozen):
+        try:
+            ask()
+        except SnapshotError:
+            pass
+"""
+
+
+@linux_only
+def test_nothing_is_read_behind_a_file() -> None:
+    """There is memory that nobody may read; a mapped file would go on to the end of its page."""
+    here = Path(__file__).parent
+    run_python_ok(GUARDED, str(here), str(here.parent / "fuzz"))
+
+
 def test_a_file_that_gets_shorter(path: Path) -> None:
     """The size is asked for once; what is missing then is damage."""
     path.write_bytes(SMALL)

@@ -22,12 +22,10 @@ class Opened(FrozenByteMap):
     """A frozen map over bytes in memory."""
 
     def __init__(self, data: Any) -> None:
-        # What the ordinary constructor sets after it has mapped the file.
+        # As the ordinary constructor, when it has mapped the file.
         self.path = "input"
-        self._file = data
-        self._view = memoryview(data)
         self._places = None
-        self._open(self._view, self.path)
+        self._open(data, self.path)
 
 
 _file = os.memfd_create("snapshot")
