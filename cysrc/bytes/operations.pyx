@@ -269,5 +269,7 @@ cdef int advance_and_breathe(ByteShard* shard) noexcept nogil:
         if shard.base.old != 0 and advance(&shard.base) < 0:
             return -1
     unlock_byte_shard(shard)
+    # Who waits sleeps by now, and would find the lock taken again.
+    breathe()
     lock_bytes(&shard.base.lock)
     return 0
