@@ -55,7 +55,7 @@ cdef void share(Map* map) noexcept nogil:
     lock(&map.turns)
     if map.shared == BEING_SHARED:
         map.former = map.maker
-        map.user = me
+        store_participant(&map.user, me)   # note_thread() looks at it without the lock
         store_ref(&map.shared, SHARED)
     unlock(&map.turns)
     invalidate(map)
