@@ -50,6 +50,17 @@
 #     recall       what a thread knows of key objects that it has used
 #     arguments, view, iteration, bytemap, shortcuts      Python's side: the class, and what it takes and gives
 #     drive        operations from native threads, for benchmarks
+#
+# server/ has the service: event loops that clients of Redis talk to, without the GIL:
+#
+#     system, settings, client, loop (.pxd)      what there is
+#     buffer, parse, reply, words, errors        bytes in, bytes out
+#     locking, lookups, strings, modify, keys, deadlines, glob, scan     commands on the store
+#     connection, transactions, scripts          commands about the client
+#     handover     commands that Python answers
+#     slowlog, statistics                        what was seen
+#     commands, dispatch, turn, loop, server     from a socket to a command and back
+#     coreserver   the Python class: CoreServer
 
 cimport cython
 
@@ -124,3 +135,33 @@ include "bytes/dump.pyx"
 include "bytes/load.pyx"
 include "bytes/frozen.pyx"
 include "bytes/drive.pyx"
+include "server/system.pxd"
+include "server/settings.pxd"
+include "server/buffer.pyx"
+include "server/client.pxd"
+include "server/loop.pxd"
+include "server/errors.pyx"
+include "server/parse.pyx"
+include "server/reply.pyx"
+include "server/words.pyx"
+include "server/client.pyx"
+include "server/locking.pyx"
+include "server/lookups.pyx"
+include "server/strings.pyx"
+include "server/modify.pyx"
+include "server/keys.pyx"
+include "server/deadlines.pyx"
+include "server/glob.pyx"
+include "server/scan.pyx"
+include "server/connection.pyx"
+include "server/transactions.pyx"
+include "server/scripts.pyx"
+include "server/handover.pyx"
+include "server/slowlog.pyx"
+include "server/commands.pyx"
+include "server/dispatch.pyx"
+include "server/turn.pyx"
+include "server/loop.pyx"
+include "server/server.pyx"
+include "server/statistics.pyx"
+include "server/coreserver.pyx"

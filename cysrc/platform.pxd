@@ -54,6 +54,7 @@ cdef extern from "sm_lock.h" nogil:
     void unlock "sm_unlock"(Lock* lock)
     void lock_bytes "sm_lock_bytes"(Lock* lock)
     void lock_bytes_attached "sm_lock_bytes_attached"(Lock* lock)
+    bint try_lock_bytes "sm_try_lock"(Lock* lock)
     void unlock_bytes "sm_unlock_bytes"(Lock* lock)
 
 cdef extern from "sm_match.h" nogil:

@@ -8,6 +8,7 @@ restricts it to the implementations with that feature.
 from __future__ import annotations
 
 import gc
+import os
 import signal
 import sys
 from collections.abc import Callable, Iterator
@@ -26,6 +27,8 @@ def pytest_configure(config: pytest.Config) -> None:
     # What is started in the background inherits that interrupts are ignored, and so would the programs that tests start.
     if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
         signal.signal(signal.SIGINT, signal.default_int_handler)
+    # Tests sweep when they want to; programs that are about the sweeper set this themselves.
+    os.environ.setdefault("SHARDMAP_GC_INTERVAL", "86400")
     config.addinivalue_line("markers", "needs(*features): run on the implementations that have these features")
 
 

@@ -1,9 +1,14 @@
 # CoreByteMap: the Python class over a store. What a method promises is said here, what it does in the files before.
 
+cdef inline ByteStore* store_of(CoreByteMap self) noexcept nogil:
+    """NULL before it has its options, which one of several threads may give it."""
+    return <ByteStore*>load_word(<size_t*>&self.store)
+
+
 cdef inline ByteStore* opened(CoreByteMap self) except NULL:
-    if unlikely(self.store is NULL):
+    if unlikely(store_of(self) is NULL):
         configure_bytes_by_default(self)
-    return self.store
+    return store_of(self)
 
 
 cdef int configure_bytes_by_default(CoreByteMap self) except -1:
@@ -13,7 +18,7 @@ cdef int configure_bytes_by_default(CoreByteMap self) except -1:
         configure_by_default(self)
     except RuntimeError:
         # Another thread was faster?
-        if self.store is NULL:
+        if store_of(self) is NULL:
             raise
     return 0
 
@@ -28,7 +33,6 @@ cdef class CoreByteMap:
 
     def __dealloc__(self):
         if self.store is not NULL:
-            unregister_store(self.store)
             # What views keep stays, the rest goes now.
             store_clear(self.store)
             store_release(self.store)
@@ -94,10 +98,10 @@ cdef class CoreByteMap:
         Amortised O(1) while only this empties the map; at worst O(shards + buckets of a shard).
         """
         cdef Spot spot
-        if not take_any(opened(self), self.popped, &spot):
+        if not take_any(opened(self), load_number(&self.popped), &spot):
             raise KeyError("popitem(): the byte map is empty")
         # A hint, where the next one is looked for first.
-        self.popped = shard_bits(spot.mixed) & self.store.mask
+        store_number(&self.popped, shard_bits(spot.mixed) & self.store.mask)
         try:
             return key_object(spot.record), value_object(spot.record)
         finally:
@@ -312,7 +316,6 @@ cdef class CoreByteMap:
             byte_shard(store, i).base.always_grow = always_grow
         store_limit(store, limit, policy)
         if not publish_store(self, store):
-            unregister_store(store)
             store_release(store)
             raise RuntimeError("the map has its options already; use update() to add entries")
         if capacity:
@@ -547,12 +550,12 @@ cdef object fetch_at(Spot* spot, object default):
 # -- the sweeper, in Python --------------------------------------------------------------------------------------------
 
 cdef object sweeper = None
-cdef bint sweeper_runs = False
+cdef uint8_t sweeper_runs = 0
 
 
 cdef int wake_sweeper() except -1:
     """An entry gets a deadline: see that somebody comes by (shardmap/sweeper.py)."""
-    if unlikely(not sweeper_runs):
+    if unlikely(not load_byte(&sweeper_runs)):
         import_sweeper()
     return 0
 
@@ -565,5 +568,4 @@ cdef int import_sweeper() except -1:
 
 def _sweeper_state(running, /):
     """For shardmap.sweeper: whether its thread runs, so that it is not asked again."""
-    global sweeper_runs
-    sweeper_runs = running
+    store_byte(&sweeper_runs, <bint>running)

@@ -191,7 +191,6 @@ cdef inline int put_record(Spot* spot, Draft* draft) noexcept nogil:
 cdef int put_new_record(Spot* spot, Draft* draft, int64_t deadline) noexcept nogil:
     cdef ByteShard* shard = spot.shard
     cdef uint32_t ref = record_new(shard, draft, deadline)
-    cdef uint32_t former
     count_change(&shard.moves)
     if unlikely(ref == 0):
         if not make_room(shard, draft_granules(draft, deadline)):
@@ -201,9 +200,18 @@ cdef int put_new_record(Spot* spot, Draft* draft, int64_t deadline) noexcept nog
             return NO_ROOM
         # The key's own record may have gone.
         find_record(spot)
+    if place_record(spot, ref) != STORED:
+        undo_draft(shard, ref, draft)
+        return NO_ROOM
+    return STORED
+
+
+cdef inline int place_record(Spot* spot, uint32_t ref) noexcept nogil:
+    """Give the key, found or not, this record; NO_ROOM, for one that was not found: the table has none."""
+    cdef ByteShard* shard = spot.shard
+    cdef uint32_t former
     if spot.record is NULL:
         if insert_record(spot, ref) != STORED:
-            undo_draft(shard, ref, draft)
             return NO_ROOM
     else:
         former = spot.ref
@@ -243,7 +251,7 @@ cdef int set_deadline(Spot* spot, int64_t deadline) noexcept nogil:
     count_change(&spot.shard.changes)
     if spot.record.head & HAS_DEADLINE:
         count_deadline(spot.shard, spot.record, -1)
-        deadline_at(spot.record)[0] = deadline
+        write_count(deadline_at(spot.record), deadline)
         count_deadline(spot.shard, spot.record, 1)
         return STORED
     if deadline == 0:

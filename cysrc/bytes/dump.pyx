@@ -278,12 +278,12 @@ cdef int dump_shard(Dump* dump, uint32_t index, Draught* draught) noexcept nogil
     draught.section.entries = 0
     draught.size = 0
     while failure == 0 and load_failure(dump) == 0:
-        answer = walk_next(&walk, &batch)
+        answer = walk_next(&walk, &batch, NULL)
         if answer <= 0:
             failure = ENOMEM if answer < 0 else draught_write(dump, draught, <uint64_t>1 << 32)
             break
         failure = dump_batch(dump, draught, &batch, &order, &room)
-        batch_release(&batch)
+        batch_release(&batch, NULL)
         # Behind the last shard's end the walk's position is the next one's.
         if failure == 0 and draught.size >= SECTION_BYTES and walk.shard == index:
             failure = draught_write(dump, draught, walk.position)

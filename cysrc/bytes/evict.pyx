@@ -195,10 +195,12 @@ cdef bint evict_elsewhere(ByteStore* store) noexcept nogil:
     has something to evict. False: nothing may be evicted."""
     cdef ByteShard* shard
     cdef uint32_t i, largest = 0
+    cdef uint64_t memory, most = 0
     cdef bint found = False
-    for i in range(1, store.shards):
-        if memory_of(byte_shard(store, i)) > memory_of(byte_shard(store, largest)):
-            largest = i
+    for i in range(store.shards):
+        memory = memory_of(byte_shard(store, i))
+        if memory > most:
+            largest, most = i, memory
     for i in range(store.shards):
         shard = byte_shard(store, (largest + i) & store.mask)
         lock_bytes(&shard.base.lock)
@@ -209,8 +211,12 @@ cdef bint evict_elsewhere(ByteStore* store) noexcept nogil:
     return found
 
 
-cdef inline uint64_t memory_of(ByteShard* shard) noexcept nogil:
-    return read_number(&shard.heap.reserved) + read_number(&shard.large)
+cdef uint64_t memory_of(ByteShard* shard) noexcept nogil:
+    cdef uint64_t memory
+    lock_bytes(&shard.base.lock)
+    memory = shard.heap.reserved + shard.large
+    unlock_byte_shard(shard)
+    return memory
 
 
 cdef bint evict_much(ByteShard* shard) noexcept nogil:

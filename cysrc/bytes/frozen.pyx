@@ -11,7 +11,7 @@ cdef class CoreFrozenMap:
 
     cdef Snapshot snapshot
     cdef const char* start              # of the mapped file
-    cdef object view                    # of it; None once it has been let go
+    cdef object file                    # its owner; None once it has been let go
     cdef const unsigned char[::1] data
     cdef object path
     cdef uint8_t* verified              # for each section, 1 once its checksum was found right
@@ -29,10 +29,10 @@ cdef class CoreFrozenMap:
         """Take the file's contents, which are bytes-like; *path* is for messages."""
         cdef Damage damage
         cdef Snapshot* snapshot = &self.snapshot
-        if self.view is not None:
+        if self.file is not None:
             raise RuntimeError("the snapshot has been opened already")
-        self.view = memoryview(file)
-        self.data = self.view
+        self.file = file
+        self.data = file
         self.path = path
         self.to_unix = boot_to_unix()
         snapshot.size = self.data.shape[0]
@@ -147,9 +147,25 @@ cdef inline const char* file_at(CoreFrozenMap self, uint64_t offset) noexcept no
     return self.start + offset
 
 
+@cython.auto_pickle(False)
+cdef class StoredView:
+    """What a memoryview of a value in the file refers to: it keeps the file mapped. Slices of one memoryview would all
+    count on one number, which CPython 3.14 changes without a lock on free-threaded builds."""
+
+    cdef object file
+    cdef Span value
+
+    def __getbuffer__(self, Py_buffer* buffer, int flags):
+        fill_buffer(buffer, <PyObject*>self, <void*>self.value.data, self.value.size, 1, flags)
+        # Cython has put a reference to None where the owner is now.
+        decref(<PyObject*>None)
+
+
 cdef object view_in_file(CoreFrozenMap self, Span value):
-    cdef uint64_t offset = <uint64_t>(value.data - self.start)
-    return self.view[offset:offset + value.size]
+    cdef StoredView view = StoredView.__new__(StoredView)
+    view.file = self.file
+    view.value = value
+    return memoryview(view)
 
 
 cdef object stored_value(StoredRecord* record):
@@ -180,7 +196,7 @@ cdef inline int leave(CoreFrozenMap self) except -1:
 cdef int let_file_go(CoreFrozenMap self) except -1:
     """Only one thread gets here, and nobody looks into the file. Views of values that are left keep it mapped."""
     self.data = None
-    self.view = None
+    self.file = None
     return 0
 
 

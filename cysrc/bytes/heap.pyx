@@ -62,7 +62,7 @@ cdef inline void list_block(Heap* heap, uint32_t ref, uint32_t size) noexcept no
     heap.lists[at // LISTS] |= <uint16_t>(1 << (at % LISTS))
     heap.levels |= <uint32_t>1 << (at // LISTS)
     size_word_before(heap, ref + size)[0] = size
-    head_at(heap, ref + size)[0] |= AFTER_FREE
+    write_head(head_at(heap, ref + size), head_at(heap, ref + size)[0] | AFTER_FREE)
     heap.free_granules += size
 
 
@@ -79,7 +79,7 @@ cdef inline void unlist_block(Heap* heap, uint32_t ref) noexcept nogil:
             heap.lists[at // LISTS] &= <uint16_t>~(1 << (at % LISTS))
             if heap.lists[at // LISTS] == 0:
                 heap.levels &= ~(<uint32_t>1 << (at // LISTS))
-    head_at(heap, ref + block.size)[0] &= ~AFTER_FREE
+    write_head(head_at(heap, ref + block.size), head_at(heap, ref + block.size)[0] & ~AFTER_FREE)
     heap.free_granules -= block.size
 
 

@@ -17,7 +17,7 @@ cdef class ByteIterator:
     cdef Batch batch
     cdef int kind
     cdef uint32_t at                    # in the batch
-    cdef Lock advancing                 # held with the thread state attached, so never when the process forks
+    cdef Lock advancing                 # nobody waits while he holds it, so it is never held when the process forks
 
     def __dealloc__(self):
         batch_close(&self.batch)
@@ -27,10 +27,17 @@ cdef class ByteIterator:
 
     def __next__(self):
         cdef Element element
+        cdef ByteShard* busy
         cdef int answer
-        lock_bytes(&self.advancing)
-        answer = advance_iterator(self, &element)
-        unlock_bytes(&self.advancing)
+        while True:
+            busy = NULL
+            lock_bytes(&self.advancing)
+            answer = advance_iterator(self, &element, &busy)
+            unlock_bytes(&self.advancing)
+            if likely(busy is NULL):
+                break
+            lock_bytes(&busy.base.lock)
+            unlock_byte_shard(busy)
         # Making a tuple may run the collector, and that any code, which may come back here.
         if answer == 0:
             raise StopIteration
@@ -44,25 +51,29 @@ cdef struct Element:
     int64_t deadline
 
 
-cdef int advance_iterator(ByteIterator self, Element* element) noexcept:
-    """Attached throughout, and no code of others runs. 1: there is an element; 0 at the end; -1: no memory."""
+cdef int advance_iterator(ByteIterator self, Element* element, ByteShard** busy) noexcept:
+    """Attached throughout, and no code of others runs. 1: there is an element; 0 at the end, or if a shard is busy; -1: no
+    memory."""
     cdef Record* record
     cdef Span span
     cdef int answer
     element.key = element.value = NULL
-    if self.at == self.batch.n:
-        batch_release(&self.batch)
-        self.at = 0
-        answer = walk_next(&self.walk, &self.batch)
-        if answer <= 0:
+    while True:
+        if self.at == self.batch.n:
+            if not batch_release(&self.batch, busy):
+                return 0
+            self.at = 0
+            answer = walk_next(&self.walk, &self.batch, busy)
             if answer < 0:
-                batch_release(&self.batch)
-            return answer
-    record = self.batch.records[self.at]
-    self.at += 1
-    if unlikely(is_due(record, boot_ms() if record.head & HAS_DEADLINE else 0)):
-        # It was not when the batch was made.
-        return advance_iterator(self, element)
+                # Whoever asks again begins where this did.
+                batch_close(&self.batch)
+            if answer <= 0:
+                return answer
+        record = self.batch.records[self.at]
+        self.at += 1
+        # It was not due when the batch was made.
+        if likely(deadline_of(record) == 0) or not is_due(record, boot_ms()):
+            break
     if self.kind != VALUES:
         span = key_span(record)
         element.key = make_bytes(span.data, span.size)

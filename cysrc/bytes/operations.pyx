@@ -41,19 +41,28 @@ cdef inline bint is_value(Record* record, Span* expected) noexcept nogil:
     return record.value_size == expected.size and same_bytes(value_span(record).data, expected.data, expected.size)
 
 
-cdef inline int attempt_write(Write* write, ByteStore* store) noexcept nogil:
-    cdef Spot spot
-    cdef int answer = NOT_DONE
-    spot_for(&spot, store, write.draft.key)
-    lock_spot(&spot)
-    find_record(&spot)
-    if unlikely(write.wants_former) and spot.record is not NULL and keep_record(spot.shard, spot.record):
+cdef inline void keep_former(Write* write, Spot* spot) noexcept nogil:
+    if spot.record is not NULL and keep_record(spot.shard, spot.record):
         write.shard = spot.shard
         write.former = spot.ref
         write.former_record = spot.record
-    if likely(holds(write, &spot)):
-        answer = DONE if likely(put_record(&spot, &write.draft) == STORED) else IS_FULL
-    unlock_spot(&spot)
+
+
+cdef inline int write_locked(Write* write, Spot* spot) noexcept nogil:
+    """The key's shard is locked. DONE, NOT_DONE or IS_FULL."""
+    find_record(spot)
+    if unlikely(write.wants_former):
+        keep_former(write, spot)
+    if unlikely(not holds(write, spot)):
+        return NOT_DONE
+    return DONE if likely(put_record(spot, &write.draft) == STORED) else IS_FULL
+
+
+cdef inline int attempt_write(Write* write, Spot* spot) noexcept nogil:
+    cdef int answer
+    lock_spot(spot)
+    answer = write_locked(write, spot)
+    unlock_spot(spot)
     if answer == IS_FULL:
         release_former(write)
     return answer
@@ -69,34 +78,38 @@ cdef inline void release_former(Write* write) noexcept nogil:
 
 cdef inline int write_record(Write* write, ByteStore* store) noexcept nogil:
     """DONE, NOT_DONE, IS_FULL or TOO_LARGE."""
+    cdef Spot spot
+    spot_for(&spot, store, write.draft.key)
+    return write_at(write, &spot)
+
+
+cdef inline int write_at(Write* write, Spot* spot) noexcept nogil:
+    """The same for a key that has been hashed."""
     cdef int answer
-    if likely(not draft_is_large(store, &write.draft)):
-        answer = attempt_write(write, store)
+    if likely(not draft_is_large(spot.shard.store, &write.draft)):
+        answer = attempt_write(write, spot)
         if likely(answer != IS_FULL):
             return answer
-    elif write.condition != ALWAYS and is_refused(write, store):
+    elif write.condition != ALWAYS and is_refused(write, spot):
         return NOT_DONE
-    return write_with_effort(write, store)
+    return write_with_effort(write, spot)
 
 
-cdef bint is_refused(Write* write, ByteStore* store) noexcept nogil:
+cdef bint is_refused(Write* write, Spot* spot) noexcept nogil:
     """Does the condition not hold now? Then nothing has to go to make room for the draft."""
-    cdef Spot spot
     cdef bint refused
-    spot_for(&spot, store, write.draft.key)
-    lock_spot(&spot)
-    find_record(&spot)
-    refused = not holds(write, &spot)
-    if refused and write.wants_former and spot.record is not NULL and keep_record(spot.shard, spot.record):
-        write.shard = spot.shard
-        write.former = spot.ref
-        write.former_record = spot.record
-    unlock_spot(&spot)
+    lock_spot(spot)
+    find_record(spot)
+    refused = not holds(write, spot)
+    if refused and write.wants_former:
+        keep_former(write, spot)
+    unlock_spot(spot)
     return refused
 
 
-cdef int write_with_effort(Write* write, ByteStore* store) noexcept nogil:
+cdef int write_with_effort(Write* write, Spot* spot) noexcept nogil:
     """For a large record, or when the key's shard has no room."""
+    cdef ByteStore* store = spot.shard.store
     cdef int answer = IS_FULL
     cdef uint64_t _eviction
     if not could_ever_fit(store, &write.draft):
@@ -104,7 +117,7 @@ cdef int write_with_effort(Write* write, ByteStore* store) noexcept nogil:
     # Each frees as much as the smallest large record has at least.
     for _eviction in range(MOST_EVICTIONS_ELSEWHERE + 2 * draft_content(&write.draft) // LEAST_LARGE):
         if not draft_is_large(store, &write.draft) or write.draft.large is not NULL or draft_large(store, &write.draft):
-            answer = attempt_write(write, store)
+            answer = attempt_write(write, spot)
             if answer != IS_FULL:
                 break
         if not evict_elsewhere(store):
@@ -207,8 +220,8 @@ cdef int store_deadline(ByteStore* store, Span key, int64_t deadline, int64_t* f
     absent, or IS_FULL."""
     cdef Spot spot
     cdef int answer = NOT_DONE, _eviction
+    spot_for(&spot, store, key)
     for _eviction in range(MOST_EVICTIONS_ELSEWHERE):
-        spot_for(&spot, store, key)
         lock_spot(&spot)
         if find_record(&spot):
             former[0] = deadline_of(spot.record)

@@ -36,7 +36,7 @@ cdef enum:
     # Sets of two slots: of 1,000 keys in use 20 find no room. Half of this for each thread of a free-threaded build.
     RECALL_BITS = 11
     RECALL_SETS = 1 << RECALL_BITS
-    # Bytes of a value that is kept: all slots together keep 2 MiB alive at most.
+    # Bytes of a key or a value that is kept: all slots together keep 4 MiB alive at most.
     MOST_RECALLED = 512
 
 cdef extern from *:
@@ -153,7 +153,8 @@ cdef inline void note_recall(Recalled* seen, Spot* spot) noexcept nogil:
 cdef inline void recall_later(PyObject* key, PyObject* value, Recalled* seen) noexcept:
     """Remember what was noted of a key object and, unless NULL, the value that it had then."""
     cdef Recalled* slot
-    if unlikely(recall_table is NULL) and not make_recall_table():
+    # A slot keeps the key alive, be it gone from the map.
+    if unlikely(bytes_size(key) > MOST_RECALLED) or unlikely(recall_table is NULL) and not make_recall_table():
         return
     slot = recall_set(key)
     if slot.key != key:

@@ -11,17 +11,18 @@ cdef inline int64_t* deadline_at(Record* record) noexcept nogil:
 
 cdef inline int64_t deadline_of(Record* record) noexcept nogil:
     """Milliseconds; 0 for a record that lives until it is removed."""
-    return deadline_at(record)[0] if unlikely(record.head & HAS_DEADLINE) else 0
+    return read_count(deadline_at(record)) if unlikely(read_head(&record.head) & HAS_DEADLINE) else 0
 
 
 cdef inline char* bytes_within(Record* record) noexcept nogil:
-    return <char*>record + RECORD_HEADER + (sizeof(int64_t) if unlikely(record.head & HAS_DEADLINE) else 0)
+    return <char*>record + RECORD_HEADER + (
+        sizeof(int64_t) if unlikely(read_head(&record.head) & HAS_DEADLINE) else 0)
 
 
 cdef inline char* bytes_of(Record* record) noexcept nogil:
     """The key's bytes, and then the value's."""
     cdef char* within = bytes_within(record)
-    return (<char**>within)[0] if unlikely(record.head & IS_LARGE) else within
+    return (<char**>within)[0] if unlikely(read_head(&record.head) & IS_LARGE) else within
 
 
 cdef inline Span key_span(Record* record) noexcept nogil:
@@ -72,7 +73,7 @@ cdef inline size_t draft_content(Draft* draft) noexcept nogil:
 
 
 cdef inline bint draft_is_large(ByteStore* store, Draft* draft) noexcept nogil:
-    return draft_content(draft) >= store.large_from
+    return draft_content(draft) >= read_number(&store.large_from)
 
 
 cdef inline size_t large_bytes(size_t content) noexcept nogil:
@@ -166,14 +167,14 @@ cdef inline void drop_record(ByteShard* shard, uint32_t ref) noexcept nogil:
     if likely(record.head & REFERENCES == 1):
         free_record(shard, ref)
     else:
-        record.head = (record.head - 1) | DETACHED
+        write_head(&record.head, (record.head - 1) | DETACHED)
 
 
 cdef inline bint keep_record(ByteShard* shard, Record* record) noexcept nogil:
     """Take a reference, to go on with the record without the lock. False: it has too many."""
     if unlikely(record.head & REFERENCES == REFERENCES):
         return False
-    record.head += 1
+    write_head(&record.head, record.head + 1)
     shard.kept += 1
     return True
 
@@ -185,7 +186,7 @@ cdef inline void release_record(ByteShard* shard, uint32_t ref) noexcept nogil:
     if record.head & REFERENCES == 1:
         free_record(shard, ref)
     else:
-        record.head -= 1
+        write_head(&record.head, record.head - 1)
 
 
 cdef void free_rubbish(Budget* budget, void* rubbish) noexcept nogil:

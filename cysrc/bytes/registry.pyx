@@ -26,7 +26,7 @@ cdef bint register_store(ByteStore* store) noexcept nogil:
 
 
 cdef void unregister_store(ByteStore* store) noexcept nogil:
-    """From now on no fork waits for its locks."""
+    """Nobody has it any more; from now on no fork waits for its locks."""
     cdef Registered** at = &all_stores
     cdef Registered* entry
     lock_bytes(&all_stores_lock)
@@ -36,6 +36,10 @@ cdef void unregister_store(ByteStore* store) noexcept nogil:
     at[0] = entry.next
     unlock_bytes(&all_stores_lock)
     free(entry)
+
+
+cdef bint share_if_alive(ByteStore* store) noexcept nogil:
+    return share_unless_zero(&store.references)
 
 
 cdef ByteStore* next_store(ByteStore* former) noexcept nogil:
@@ -49,9 +53,11 @@ cdef ByteStore* next_store(ByteStore* former) noexcept nogil:
         entry = entry.next
     if former is not NULL and entry is not NULL:
         entry = entry.next
+    # One without a reference is about to go.
+    while entry is not NULL and not share_if_alive(entry.store):
+        entry = entry.next
     if entry is not NULL:
         found = entry.store
-        store_share(found)
     unlock_bytes(&all_stores_lock)
     return found
 

@@ -9,14 +9,14 @@ cdef fastcall_keywords full_byte_set
 
 
 cdef PyObject* byte_subscript(PyObject* self, PyObject* key) noexcept:
-    cdef PyObject* value = recalled_value(key, (<CoreByteMap>self).store)
+    cdef PyObject* value = recalled_value(key, store_of(<CoreByteMap>self))
     return value if likely(value is not NULL) else full_byte_subscript(self, key)
 
 
 cdef PyObject* byte_get(PyObject* self, PyObject** arguments, Py_ssize_t n) noexcept:
     cdef PyObject* value
     if likely(n == 1 or n == 2):
-        value = recalled_value(arguments[0], (<CoreByteMap>self).store)
+        value = recalled_value(arguments[0], store_of(<CoreByteMap>self))
         if likely(value is not NULL):
             return value
     return full_byte_get(self, arguments, n, NULL)
@@ -29,7 +29,7 @@ cdef inline bint is_short_entry(PyObject* key, PyObject* value) noexcept nogil:
 
 
 cdef int byte_assign(PyObject* self, PyObject* key, PyObject* value) noexcept:
-    cdef ByteStore* store = (<CoreByteMap>self).store
+    cdef ByteStore* store = store_of(<CoreByteMap>self)
     cdef Recalled* slot
     cdef Draft draft
     cdef Spot spot
@@ -68,7 +68,7 @@ cdef int assign_by_search(PyObject* self, PyObject* key, PyObject* value, Spot* 
 
 
 cdef int byte_contains(PyObject* self, PyObject* key) noexcept:
-    if likely(recalled_presence(key, (<CoreByteMap>self).store)):
+    if likely(recalled_presence(key, store_of(<CoreByteMap>self))):
         return 1
     return full_byte_contains(self, key)
 

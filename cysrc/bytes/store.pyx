@@ -25,6 +25,15 @@ cdef extern from *:
     #define sm_change(number) __atomic_store_n(number, *(number) + 1, __ATOMIC_RELEASE)
     #define sm_next_id(number) __atomic_add_fetch(number, 1, __ATOMIC_RELAXED)
     #define sm_share(number) __atomic_add_fetch(number, 1, __ATOMIC_RELAXED)
+    static inline int sm_share_unless_zero(uint32_t *number) {
+        uint32_t seen = __atomic_load_n(number, __ATOMIC_RELAXED);
+        while (seen != 0) {
+            if (__atomic_compare_exchange_n(number, &seen, seen + 1, 1, __ATOMIC_RELAXED, __ATOMIC_RELAXED)) {
+                return 1;
+            }
+        }
+        return 0;
+    }
     #define sm_unshare(number) __atomic_sub_fetch(number, 1, __ATOMIC_ACQ_REL)
     #define sm_read(number) __atomic_load_n(number, __ATOMIC_RELAXED)
     #define sm_write(number, value) __atomic_store_n(number, value, __ATOMIC_RELAXED)
@@ -35,6 +44,7 @@ cdef extern from *:
     uint64_t next_id "sm_next_id"(uint64_t* number) noexcept nogil
     uint32_t share_number "sm_share"(uint32_t* number) noexcept nogil
     uint32_t unshare_number "sm_unshare"(uint32_t* number) noexcept nogil
+    bint share_unless_zero "sm_share_unless_zero"(uint32_t* number) noexcept nogil
     int64_t read_count "sm_read"(int64_t* number) noexcept nogil
     uint64_t read_number "sm_read"(uint64_t* number) noexcept nogil
     uint32_t read_policy "sm_read"(uint32_t* number) noexcept nogil
@@ -241,6 +251,8 @@ cdef void store_release(ByteStore* store) noexcept nogil:
     """Give a reference back; the last one frees the store."""
     cdef uint32_t i
     if unshare_number(&store.references) == 0:
+        # First: whoever forks looks into all stores that are registered.
+        unregister_store(store)
         for i in range(store.shards):
             close_byte_shard(byte_shard(store, i))
             free_rubbish(&store.budget, byte_shard(store, i).rubbish)

@@ -12,6 +12,8 @@ cdef class RecordView:
 
     def __getbuffer__(self, Py_buffer* buffer, int flags):
         fill_buffer(buffer, <PyObject*>self, <void*>self.value.data, self.value.size, 1, flags)
+        # Cython has put a reference to None where the owner is now.
+        decref(<PyObject*>None)
 
     def __dealloc__(self):
         if self.store is NULL:

@@ -47,20 +47,32 @@ cdef bint batch_room(Batch* batch, uint32_t wanted) noexcept nogil:
     return True
 
 
-cdef void batch_release(Batch* batch) noexcept nogil:
-    """Give the references back; the batch is empty then."""
+cdef bint lock_or_tell(ByteShard* shard, ByteShard** busy) noexcept nogil:
+    """Wait for the lock. For one who must not wait now: False, with the shard in `busy`, if it is not free."""
+    if busy is NULL:
+        lock_bytes(&shard.base.lock)
+    elif not try_lock_bytes(&shard.base.lock):
+        busy[0] = shard
+        return False
+    return True
+
+
+cdef bint batch_release(Batch* batch, ByteShard** busy) noexcept nogil:
+    """Give the references back; the batch is empty then. False: the shard is busy, nothing has happened."""
     cdef uint32_t i
     if batch.n == 0:
-        return
-    lock_bytes_attached(&batch.shard.base.lock)
+        return True
+    if not lock_or_tell(batch.shard, busy):
+        return False
     for i in range(batch.n):
         release_record(batch.shard, batch.refs[i])
     unlock_byte_shard(batch.shard)
     batch.n = 0
+    return True
 
 
 cdef void batch_close(Batch* batch) noexcept nogil:
-    batch_release(batch)
+    batch_release(batch, NULL)
     free(batch.refs)
     free(batch.records)
     memset(batch, 0, sizeof(Batch))
@@ -140,12 +152,14 @@ cdef void walk_open(Walk* walk, ByteStore* store, uint32_t first, uint32_t end) 
     walk.position = 0
 
 
-cdef int walk_next(Walk* walk, Batch* batch) noexcept nogil:
-    """The next records, in an empty batch: 1; 0 at the end; -1 if there is no memory. Nothing is locked."""
+cdef int walk_next(Walk* walk, Batch* batch, ByteShard** busy) noexcept nogil:
+    """The next records, in an empty batch: 1; 0 at the end, or if a shard is busy; -1 if there is no memory. Nothing is
+    locked."""
     cdef int answer = 0, ranges
     while walk.shard < walk.end and batch.n == 0:
         batch.shard = byte_shard(walk.store, walk.shard)
-        lock_bytes_attached(&batch.shard.base.lock)
+        if not lock_or_tell(batch.shard, busy):
+            return 0
         answer = ranges = 0
         while (answer == 0 and walk.position < <uint64_t>1 << 32 and batch.n < WALK_BATCH
                 and ranges < WALK_RANGES):

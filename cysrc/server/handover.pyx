@@ -1,0 +1,103 @@
+# Commands that Python answers: rare ones, which need no speed and are said better there.
+#
+# The client waits, with what it sends meanwhile; its loop goes on with the others. A thread of Python takes the command
+# (`take_handed`), makes the reply, and puts it into the loop's inbox. Whoever waits for an answer is not freed before it
+# has come.
+
+cdef void wake(Loop* loop) noexcept nogil:
+    cdef uint64_t one = 1
+    write(loop.wake.fd, &one, sizeof(one))
+
+
+cdef bint post(Loop* loop, uint32_t kind, Client* client, Buffer* reply, bint failed) noexcept nogil:
+    """Give a message to a loop's thread; it owns the reply then. False: no memory."""
+    cdef Message* message = <Message*>calloc(1, sizeof(Message))
+    if message is NULL:
+        return False
+    message.kind = kind
+    message.client = client
+    message.failed = failed
+    if reply is not NULL:
+        message.reply = reply[0]
+    pthread_mutex_lock(&loop.inbox_guard)
+    loop.inbox_end[0] = message
+    loop.inbox_end = &message.following
+    pthread_mutex_unlock(&loop.inbox_guard)
+    wake(loop)
+    return True
+
+
+cdef Handed* copy_for_python(Loop* loop, Request* request) noexcept nogil:
+    """NULL: no memory."""
+    cdef size_t header = sizeof(Handed) + request.n * sizeof(Span), size = header
+    cdef Handed* handed
+    cdef char* at
+    cdef uint32_t i
+    for i in range(request.n):
+        size += request.arguments[i].size
+    handed = <Handed*>malloc(size)
+    if handed is NULL:
+        return NULL
+    at = <char*>handed + header
+    handed.following = NULL
+    handed.client = loop.client
+    handed.command = request.command
+    handed.protocol = loop.client.protocol
+    handed.client_id = loop.client.id
+    handed.n = request.n
+    for i in range(request.n):
+        memcpy(at, request.arguments[i].data, request.arguments[i].size)
+        handed.arguments[i].data = at
+        handed.arguments[i].size = request.arguments[i].size
+        at += request.arguments[i].size
+    return handed
+
+
+cdef void to_python(Loop* loop, Request* request) noexcept nogil:
+    """The handler of every command that Python answers."""
+    cdef Server* server = loop.server
+    cdef Handed* handed
+    if loop.holds:
+        fail(loop, NOT_IN_TRANSACTION)
+        return
+    handed = copy_for_python(loop, request)
+    if handed is NULL:
+        fail(loop, NO_MEMORY_LEFT)
+        return
+    loop.client.state |= WAITING
+    pthread_mutex_lock(&server.calls_guard)
+    server.calls_end[0] = handed
+    server.calls_end = &handed.following
+    server.waiting += 1
+    pthread_cond_signal(&server.calls_there)
+    pthread_mutex_unlock(&server.calls_guard)
+
+
+cdef const char* NOT_IN_TRANSACTION = b"ERR Command not allowed inside a transaction"
+
+
+cdef Handed* take_handed(Server* server) noexcept nogil:
+    """Wait for a command; NULL once the server stops."""
+    cdef Handed* handed = NULL
+    pthread_mutex_lock(&server.calls_guard)
+    while server.calls is NULL and not seen_flag(&server.stopping):
+        pthread_cond_wait(&server.calls_there, &server.calls_guard)
+    handed = server.calls
+    if handed is not NULL:
+        server.calls = handed.following
+        if server.calls is NULL:
+            server.calls_end = &server.calls
+    pthread_mutex_unlock(&server.calls_guard)
+    return handed
+
+
+cdef void answer_handed(Server* server, Handed* handed, Buffer* reply, bint failed) noexcept nogil:
+    """Send the reply, which is given away, and free the command."""
+    cdef Client* client = handed.client
+    free(handed)
+    pthread_mutex_lock(&server.calls_guard)
+    server.waiting -= 1
+    pthread_mutex_unlock(&server.calls_guard)
+    while not post(client.loop, REPLY, client, reply, failed):
+        # Its client would wait for ever.
+        breathe()

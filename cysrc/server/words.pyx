@@ -1,0 +1,68 @@
+# Words and numbers among a command's arguments.
+
+cdef inline bint is_word(Span argument, const char* word) noexcept nogil:
+    """Without regard to case; the word is in lower case."""
+    return argument.size == strlen(word) and strncasecmp(argument.data, word, argument.size) == 0
+
+
+cdef inline bint as_integer(Loop* loop, Span argument, int64_t* number) noexcept nogil:
+    """False: it is none, and the client has been told."""
+    if likely(parse_number(argument, number)):
+        return True
+    fail(loop, NOT_AN_INTEGER)
+    return False
+
+
+cdef bint parse_float(Span text, long double* number) noexcept nogil:
+    """As Redis reads it: the whole text, without spaces, not NaN; infinity is one."""
+    cdef char copy[256]
+    cdef char* end
+    if text.size == 0 or text.size >= sizeof(copy) or is_space(text.data[0]):
+        return False
+    memcpy(copy, text.data, text.size)
+    copy[text.size] = 0
+    number[0] = strtold(copy, &end)
+    return end == copy + text.size and number[0] == number[0]
+
+
+cdef size_t format_float(long double number, char* text, size_t room) noexcept nogil:
+    """Seventeen digits behind the point, without zeros at the end."""
+    cdef int size = snprintf(text, room, b"%.17Lf", number)
+    cdef size_t end = min(<size_t>max(size, 0), room - 1)
+    if memchr(text, b".", end) is not NULL:
+        while end and text[end - 1] == b"0":
+            end -= 1
+        if end and text[end - 1] == b".":
+            end -= 1
+    if end == 2 and text[0] == b"-" and text[1] == b"0":
+        text[0] = b"0"
+        end = 1
+    return end
+
+
+# -- times -------------------------------------------------------------------------------------------------------------
+
+cdef enum:
+    # Units of a time to live: bits of what an option or a command says.
+    SECONDS = 1
+    ABSOLUTE = 2
+
+
+cdef inline int64_t unix_ms() noexcept nogil:
+    return unix_ns() // 1000000
+
+
+cdef bint as_deadline_at(int64_t number, uint32_t unit, int64_t* deadline) noexcept nogil:
+    """A time to live, or a unix time, as a time of the boot clock, which may be past. False: it is out of range."""
+    cdef int64_t now = boot_ms()
+    if unit & SECONDS:
+        if number > INT64_MAX // 1000 or number < INT64_MIN // 1000:
+            return False
+        number *= 1000
+    if unit & ABSOLUTE:
+        number -= unix_ms()
+    if number > INT64_MAX - now:
+        return False
+    # 0 would be none.
+    deadline[0] = max(number + now, <int64_t>1) if number > -now else 1
+    return True
