@@ -27,10 +27,13 @@ _COLOURS = {
     "dd": "#b4b4b4",
     "exact LRU": "#30638e",
     "random": "#edae49",
+    "shardmap": "#d1495b",
+    "redis": "#30638e",
+    "valkey": "#edae49",
 }
 
 #: Drawn with a thicker line.
-_OURS = ("ShardMap", "ByteMap")
+_OURS = ("ShardMap", "ByteMap", "shardmap")
 
 
 def bars(

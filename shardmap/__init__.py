@@ -8,7 +8,10 @@
 1
 """
 
+from __future__ import annotations
+
 import atexit
+from typing import TYPE_CHECKING, Any
 
 from shardmap._core import _close, fnv1a_64
 from shardmap.bytemap import ByteMap
@@ -20,6 +23,9 @@ from shardmap.memory import Memory
 from shardmap.sentinel import MISSING, MissingType
 from shardmap.stats import Stats
 
+if TYPE_CHECKING:
+    from shardmap.service.server import Server
+
 __all__ = [
     "MISSING",
     "ByteMap",
@@ -29,6 +35,7 @@ __all__ = [
     "FrozenByteMap",
     "Memory",
     "MissingType",
+    "Server",
     "ShardMap",
     "SnapshotError",
     "Stats",
@@ -38,6 +45,17 @@ __all__ = [
 ]
 
 __version__ = "0.1.0"
+
+
+def __getattr__(name: str) -> Any:
+    """``Server`` is imported when it is first asked for: most programs use maps alone."""
+    if name != "Server":
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    from shardmap.service.server import Server  # noqa: PLC0415
+
+    globals()[name] = Server
+    return Server
+
 
 # Objects that maps have displaced and not released yet end before the interpreter does.
 atexit.register(_close)

@@ -128,6 +128,7 @@ class ByteIterator(Iterator[_T]):
 
 @disjoint_base
 class RecordView: ...
+
 class StoredView: ...
 
 @disjoint_base

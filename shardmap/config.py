@@ -36,6 +36,8 @@ __all__ = [
     "gc_interval",
     "hash_seed",
     "max_memory",
+    "parse_size",
+    "set_gc_interval",
     "shards",
 ]
 
@@ -62,6 +64,8 @@ MAX_MEMORY = 1 << 62
 DEFAULT_GC_INTERVAL = 30.0
 #: A year.
 MAX_GC_INTERVAL = 366 * 86400.0
+#: What a server was given or told; it beats the environment.
+_gc_interval: float | None = None
 
 _UNITS = {"": 1, "b": 1}
 _UNITS.update({unit: 1000**power for power, unit in enumerate("kmgt", 1)})
@@ -130,9 +134,9 @@ def max_memory(argument: int | str | None) -> int:
     """
     if argument is None:
         text = os.environ.get(MEMORY_VARIABLE)
-        return 0 if text is None else _check_memory(MEMORY_VARIABLE, text, _parse_size(MEMORY_VARIABLE, text))
+        return 0 if text is None else _check_memory(MEMORY_VARIABLE, text, parse_size(MEMORY_VARIABLE, text))
     if isinstance(argument, str):
-        return _check_memory("max_memory", argument, _parse_size("max_memory", argument))
+        return _check_memory("max_memory", argument, parse_size("max_memory", argument))
     return _check_memory("max_memory", argument, _as_int("max_memory", argument))
 
 
@@ -151,8 +155,16 @@ def eviction(argument: str | None) -> int:
     return EVICTION_POLICIES.index(text.strip().lower())
 
 
+def set_gc_interval(seconds: float | None) -> None:
+    """Let :func:`gc_interval` answer this, or what the environment says again (None)."""
+    global _gc_interval  # noqa: PLW0603  # One for the process, as the thread that sweeps is.
+    _gc_interval = seconds
+
+
 def gc_interval() -> float:
-    """Seconds between two sweeps of expired entries, 0 for none: ``SHARDMAP_GC_INTERVAL``, or 30."""
+    """Seconds between two sweeps of expired entries, 0 for none: what was set, ``SHARDMAP_GC_INTERVAL``, or 30."""
+    if _gc_interval is not None:
+        return _gc_interval
     text = os.environ.get(INTERVAL_VARIABLE)
     if text is None:
         return DEFAULT_GC_INTERVAL
@@ -182,7 +194,8 @@ def byte_shards(argument: int | None, limit: int) -> int:
     )
 
 
-def _parse_size(name: str, text: str) -> int:
+def parse_size(name: str, text: str) -> int:
+    """Bytes, of a number with or without a unit; *name* is for the message of the :class:`ConfigError`."""
     match = _SIZE.fullmatch(text)
     unit = _UNITS.get(match[2].lower()) if match else None
     if match is None or unit is None:

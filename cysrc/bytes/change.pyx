@@ -232,7 +232,33 @@ cdef int insert_record(Spot* spot, uint32_t ref) noexcept nogil:
     shard.base.entries.n_used += 1
     write_count(&shard.base.count, shard.base.count + 1)
     end_insert(&shard.base)
+    if unlikely(shard.expectations is not NULL):
+        fulfil(shard, spot.mixed)
     return STORED
+
+
+cdef void fulfil(ByteShard* shard, uint64_t mixed) noexcept nogil:
+    """A key with this hash has come: most likely the one that is expected."""
+    cdef Expectation* expectation = shard.expectations
+    while expectation is not NULL:
+        if expectation.mixed == mixed:
+            expectation.fulfilled = True
+        expectation = expectation.following
+
+
+cdef void expect(ByteShard* shard, Expectation* expectation, uint64_t mixed) noexcept nogil:
+    """From now on, until forget_expectation, it is noted when a key with this hash comes."""
+    expectation.mixed = mixed
+    expectation.fulfilled = False
+    expectation.following = shard.expectations
+    shard.expectations = expectation
+
+
+cdef void forget_expectation(ByteShard* shard, Expectation* expectation) noexcept nogil:
+    cdef Expectation** at = &shard.expectations
+    while at[0] is not expectation:
+        at = &at[0].following
+    at[0] = expectation.following
 
 
 cdef void undo_draft(ByteShard* shard, uint32_t ref, Draft* draft) noexcept nogil:

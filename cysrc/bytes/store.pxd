@@ -30,6 +30,12 @@ cdef enum:
 
 cdef struct ByteStore
 
+# Who waits for an absent key to come: in its shard's list, all under the shard's lock.
+cdef struct Expectation:
+    Expectation* following
+    uint64_t mixed
+    bint fulfilled
+
 cdef struct ByteShard:
     Shard base                          # its `map` is NULL
     ByteStore* store
@@ -46,6 +52,7 @@ cdef struct ByteShard:
     void* rubbish                       # memory of large records, to be freed once unlocked
     uint64_t changes                    # of any record's value or deadline; only ever grows
     uint64_t moves                      # of any key to another record, to none, or from none; only ever grows
+    Expectation* expectations
     uint64_t hits                       # look-ups of the service's clients
     uint64_t misses
     uint64_t expired

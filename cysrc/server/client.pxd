@@ -42,6 +42,7 @@ cdef struct Watched:
     Spot spot                           # its key's bytes are behind this
     ByteShard* shard
     Record* record                      # NULL: absent
+    Expectation expectation             # that it comes, if it was absent
     uint32_t ref
     int64_t deadline
 

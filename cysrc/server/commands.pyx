@@ -153,7 +153,7 @@ cdef void define_deadlines() noexcept:
 cdef void define_the_rest() noexcept:
     cdef uint32_t here = WHILE_LOADING | BLOCKED_IN_MULTI
     define(b"evalsha", -3, WRITES | BLOCKED_IN_MULTI, run_evalsha)
-    define(b"eval", -3, WRITES | BLOCKED_IN_MULTI, run_eval)
+    define(b"eval", -3, WRITES | BLOCKED_IN_MULTI, to_python)
     define(b"script", -2, here, to_python)
     define(b"info", -1, here, to_python)
     define(b"command", -1, here, to_python)

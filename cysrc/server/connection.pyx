@@ -194,33 +194,60 @@ cdef void client_getname(Loop* loop) noexcept nogil:
         put_null(&loop.out, loop.client.protocol)
 
 
+cdef enum:
+    CLIENT_WORDS = 6
+
+# Subcommands answered here, and how many arguments each has.
+cdef const char* client_words[CLIENT_WORDS]
+client_words[:] = [b"id", b"getname", b"setname", b"no-evict", b"no-touch", b"setinfo"]
+cdef uint32_t client_sizes[CLIENT_WORDS]
+client_sizes[:] = [2, 2, 3, 3, 3, 4]
+
+
+cdef int client_word(Span what) noexcept nogil:
+    cdef int i
+    for i in range(CLIENT_WORDS):
+        if is_word(what, client_words[i]):
+            return i
+    return -1
+
+
 cdef void run_client(Loop* loop, Request* request) noexcept nogil:
     """What concerns this client alone; the rest goes to Python."""
-    cdef Span what = request.arguments[1]
-    if is_word(what, b"id") and request.n == 2:
-        put_integer(&loop.out, loop.client.id)
-    elif is_word(what, b"setinfo") and request.n == 4:
-        client_setinfo(loop, request)
-    elif is_word(what, b"setname") and request.n == 3:
-        client_setname(loop, request)
-    elif is_word(what, b"getname") and request.n == 2:
-        client_getname(loop)
-    elif (is_word(what, b"no-evict") or is_word(what, b"no-touch")) and request.n == 3:
-        if is_word(request.arguments[2], b"on") or is_word(request.arguments[2], b"off"):
-            put_ok(&loop.out)
-        else:
-            fail(loop, SYNTAX)
-    elif (is_word(what, b"list") or is_word(what, b"info") or is_word(what, b"kill") or is_word(what, b"help")):
+    cdef int word = client_word(request.arguments[1])
+    if word < 0:
         to_python(loop, request)
+    elif request.n != client_sizes[word]:
+        fail_subcommand_arity(loop, b"client", client_words[word])
+    elif word == 0:
+        put_integer(&loop.out, loop.client.id)
+    elif word == 1:
+        client_getname(loop)
+    elif word == 2:
+        client_setname(loop, request)
+    elif word == 5:
+        client_setinfo(loop, request)
+    elif is_word(request.arguments[2], b"on") or is_word(request.arguments[2], b"off"):
+        # The store knows nothing of who asks.
+        put_ok(&loop.out)
     else:
-        fail_about(loop, b"ERR unknown subcommand or wrong number of arguments for '%.*s'. Try CLIENT HELP.", what)
+        fail(loop, SYNTAX)
 
 
 cdef void run_memory(Loop* loop, Request* request) noexcept nogil:
-    if is_word(request.arguments[1], b"usage"):
-        if request.n == 3 or (request.n == 5 and is_word(request.arguments[3], b"samples")):
-            reply_memory_usage(loop, request)
-        else:
-            fail(loop, SYNTAX)
-    else:
+    cdef int64_t samples = 0
+    if not is_word(request.arguments[1], b"usage"):
         to_python(loop, request)
+    elif request.n == 5 and is_word(request.arguments[3], b"samples"):
+        # A string is one sample.
+        if as_integer(loop, request.arguments[4], &samples):
+            if samples < 0:
+                fail(loop, SYNTAX)
+            else:
+                reply_memory_usage(loop, request)
+    elif request.n == 3:
+        reply_memory_usage(loop, request)
+    elif request.n == 2:
+        fail_subcommand_arity(loop, b"memory", b"usage")
+    else:
+        fail(loop, SYNTAX)

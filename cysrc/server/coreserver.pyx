@@ -261,6 +261,17 @@ cdef class CoreServer:
                 raise ValueError(f"{text!r} is no SHA-1 in hexadecimal")
             memcpy(script_names[i], bytes_data(<PyObject*>name), 41)
 
+    def run_script(self, str sha1, bytes key, bytes token, int64_t duration=0, bint adds=False):
+        """Do what the script of this name does to a lock: 1, 0, or MemoryError if there is no room for a time to live."""
+        cdef bytes name = sha1.encode("ascii")
+        cdef int script = script_of(span_of(name))
+        if script < 0 or not -MOST_DURATION <= duration <= MOST_DURATION:
+            raise ValueError(f"script {sha1!r} with {duration} ms: no such script, or no such time")
+        answer = run_on_lock(self.server.store, script, span_of(key), span_of(token), duration, adds)
+        if answer < 0:
+            raise MemoryError
+        return answer
+
     @staticmethod
     def commands():
         """Every command: name, arity as Redis counts it, flags, first key, last key, step."""

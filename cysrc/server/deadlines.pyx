@@ -109,12 +109,13 @@ cdef void reply_deadline(Loop* loop, Request* request, uint32_t unit) noexcept n
         if answer == 0:
             answer = -1
         else:
-            answer = max(<int64_t>0, answer - boot_ms())
             if unit & ABSOLUTE:
-                answer += unix_ms()
+                answer += boot_to_unix_ms()
+            else:
+                answer = max(<int64_t>0, answer - boot_ms())
             if unit & SECONDS:
-                # To the nearest, as Redis does it; a point in time is cut.
-                answer = answer // 1000 if unit & ABSOLUTE else (answer + 500) // 1000
+                # To the nearest, as Redis does it.
+                answer = (answer + 500) // 1000
     leave_spot(loop, spot)
     put_integer(&loop.out, answer)
 

@@ -5,11 +5,14 @@ cdef inline bint is_right_arity(Request* request) noexcept nogil:
     return <int>request.n == arity if arity > 0 else <int>request.n >= -arity
 
 
+cdef size_t UNKNOWN_TEXT = 128          # bytes of an unknown command's arguments that are repeated
+
+
 cdef void fail_unknown(Loop* loop, Request* request) noexcept nogil:
     """As Redis words it: the name, and the beginning of the arguments."""
     cdef char text[512]
     cdef Span name = request.arguments[0]
-    cdef size_t room = sizeof(text), at
+    cdef size_t room = sizeof(text), at, first
     cdef uint32_t i
     if is_word(name, b"post") or is_word(name, b"host:"):
         # A browser that was told to speak to us, by a page that hopes to be understood.
@@ -17,10 +20,11 @@ cdef void fail_unknown(Loop* loop, Request* request) noexcept nogil:
         return
     at = snprintf(text, room, b"ERR unknown command '%.*s', with args beginning with: ",
                   <int>min(name.size, <size_t>128), name.data)
+    first = at
     for i in range(1, request.n):
-        if at >= 300:
+        if at - first >= UNKNOWN_TEXT:
             break
-        at += snprintf(text + at, room - at, b"'%.*s' ", <int>min(request.arguments[i].size, <size_t>128),
+        at += snprintf(text + at, room - at, b"'%.*s' ", <int>min(request.arguments[i].size, UNKNOWN_TEXT - (at - first)),
                        request.arguments[i].data)
     fail_with(loop, text, min(at, room - 1))
 
@@ -32,7 +36,11 @@ cdef bint is_refused_now(Loop* loop, Request* request) noexcept nogil:
     if command is NULL:
         fail_unknown(loop, request)
     elif not is_right_arity(request):
-        fail_arity(loop, command.name)
+        if command.run is run_exec:
+            fail(loop, b"EXECABORT Transaction discarded because of: wrong number of arguments for 'exec' command")
+            forget_transaction(client)
+        else:
+            fail_arity(loop, command.name)
     elif not client.state & AUTHENTICATED and not command.flags & WITHOUT_AUTH:
         fail(loop, b"NOAUTH Authentication required.")
     elif not command.flags & WHILE_LOADING and seen_flag(&loop.server.loading):

@@ -62,6 +62,12 @@ cdef void fail_arity(Loop* loop, const char* command) noexcept nogil:
     fail_with(loop, text, snprintf(text, sizeof(text), b"ERR wrong number of arguments for '%s' command", command))
 
 
+cdef void fail_subcommand_arity(Loop* loop, const char* command, const char* subcommand) noexcept nogil:
+    cdef char text[160]
+    fail_with(loop, text, snprintf(
+        text, sizeof(text), b"ERR wrong number of arguments for '%s|%s' command", command, subcommand))
+
+
 cdef void fail_expire(Loop* loop, Request* request) noexcept nogil:
     cdef char text[160]
     fail_with(loop, text, snprintf(

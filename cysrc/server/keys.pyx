@@ -144,6 +144,29 @@ cdef void run_copy(Loop* loop, Request* request) noexcept nogil:
 
 # -- OBJECT, MEMORY USAGE ----------------------------------------------------------------------------------------------
 
+cdef void reply_object_help(Loop* loop) noexcept nogil:
+    put_array(&loop.out, 5)
+    put_line(&loop.out, b"+OBJECT <subcommand> <key>. Subcommands are:\r\n")
+    put_line(&loop.out, b"+ENCODING: int, embstr or raw, by the value\r\n")
+    put_line(&loop.out, b"+FREQ: refused, accesses are not counted\r\n")
+    put_line(&loop.out, b"+IDLETIME: always 0, the times of accesses are not kept\r\n")
+    put_line(&loop.out, b"+REFCOUNT: always 1\r\n")
+
+
+cdef const char* object_words[4]
+object_words[:] = [b"encoding", b"refcount", b"idletime", b"freq"]
+
+
+cdef void fail_object(Loop* loop, Span what) noexcept nogil:
+    """A subcommand without its key, or one that there is not."""
+    cdef int i
+    for i in range(4):
+        if is_word(what, object_words[i]):
+            fail_subcommand_arity(loop, b"object", object_words[i])
+            return
+    fail_about(loop, b"ERR unknown subcommand '%.*s'. Try OBJECT HELP.", what)
+
+
 cdef void run_object(Loop* loop, Request* request) noexcept nogil:
     cdef Spot* spot = &request.spot
     cdef Span what = request.arguments[1]
@@ -151,9 +174,11 @@ cdef void run_object(Loop* loop, Request* request) noexcept nogil:
     cdef int64_t number
     cdef const char* encoding = b"raw"
     cdef bint found
-    if is_word(what, b"help") or request.n != 3:
-        fail_about(loop, b"ERR unknown subcommand or wrong number of arguments for '%.*s'. Try ENCODING, REFCOUNT, "
-                   b"IDLETIME or FREQ with a key.", what)
+    if is_word(what, b"help") and request.n == 2:
+        reply_object_help(loop)
+        return
+    if request.n != 3:
+        fail_object(loop, what)
         return
     spot_for(spot, loop.store, request.arguments[2])
     enter_spot(loop, spot)
@@ -178,7 +203,7 @@ cdef void run_object(Loop* loop, Request* request) noexcept nogil:
         fail(loop, b"ERR An LFU maxmemory policy is not selected, access frequency not tracked. Please note that when "
              b"switching between policies at runtime LRU and LFU data will take some time to adjust.")
     else:
-        fail_about(loop, b"ERR unknown subcommand '%.*s'. Try OBJECT HELP.", what)
+        fail_object(loop, what)
 
 
 cdef void reply_memory_usage(Loop* loop, Request* request) noexcept nogil:

@@ -52,23 +52,24 @@ cdef bint set_options(Loop* loop, Request* request, Write* write) noexcept nogil
     while i < request.n:
         option = request.arguments[i]
         unit = unit_of(option)
+        # What says the same twice is allowed, as it is in Redis.
         if unit != 4 and not timed:
             i += 1
             if not option_deadline(loop, request, i, unit, &write.draft.deadline):
                 return False
             timed = True
-        elif is_word(option, b"keepttl") and not timed:
+        elif is_word(option, b"keepttl") and (not timed or write.draft.deadline == KEEP_DEADLINE):
             write.draft.deadline = KEEP_DEADLINE
             timed = True
-        elif is_word(option, b"nx") and write.condition == ALWAYS:
+        elif is_word(option, b"nx") and write.condition in (ALWAYS, IF_ABSENT):
             write.condition = IF_ABSENT
-        elif is_word(option, b"xx") and write.condition == ALWAYS:
+        elif is_word(option, b"xx") and write.condition in (ALWAYS, IF_PRESENT):
             write.condition = IF_PRESENT
         elif is_word(option, b"ifeq") and write.condition == ALWAYS and i + 1 < request.n:
             i += 1
             write.condition = IF_EQUAL
             write.expected = request.arguments[i]
-        elif is_word(option, b"get") and not write.wants_former:
+        elif is_word(option, b"get"):
             write.wants_former = True
         else:
             fail(loop, SYNTAX)

@@ -40,6 +40,7 @@ cdef extern from *:
     #define sm_unix_ns() sm_clock_ns(CLOCK_REALTIME)
     #define sm_steady_ns() sm_clock_ns(CLOCK_MONOTONIC)
     #define sm_errno() (errno)
+    #define sm_clear_errno() ((void)(errno = 0))
 
     /* Numbers that one thread changes and others read at any time. */
     #define sm_bump(number, by) __atomic_store_n(number, *(number) + (by), __ATOMIC_RELAXED)
@@ -69,6 +70,7 @@ cdef extern from *:
     int64_t unix_ns "sm_unix_ns"() noexcept nogil
     int64_t steady_ns "sm_steady_ns"() noexcept nogil
     int last_error "sm_errno"() noexcept nogil
+    void clear_error "sm_clear_errno"() noexcept nogil
     void bump "sm_bump"(uint64_t* number, uint64_t by) noexcept nogil
     void note "sm_note"(uint64_t* number, uint64_t value) noexcept nogil
     uint64_t add_atomically "sm_add_atomically"(uint64_t* number, int64_t by) noexcept nogil
@@ -85,6 +87,7 @@ cdef extern from *:
         EINTR
         EMFILE
         ENFILE
+        ERANGE
         ENOBUFS
         EPOLLIN
         EPOLLOUT

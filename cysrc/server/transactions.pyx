@@ -4,7 +4,8 @@
 # whether the watched keys are as they were, runs the commands, and gives the locks back: nobody sees a part of it.
 #
 # A watched key's record is kept. While it is, its memory is used for no other, and whoever changes the value has to put
-# another record in its place; so the key is as it was if it has the same record with the same deadline, or still none.
+# another record in its place; so the key is as it was if it has the same record with the same deadline. For a key that is
+# absent the shard notes when one with its hash comes, so that it is noticed too if it has gone again.
 
 cdef void forget_queue(Client* client) noexcept nogil:
     cdef Queued* queued
@@ -23,10 +24,12 @@ cdef void forget_watched(Client* client) noexcept nogil:
     while client.watched is not NULL:
         watched = client.watched
         client.watched = watched.following
+        lock_bytes(&watched.shard.base.lock)
         if watched.record is not NULL:
-            lock_bytes(&watched.shard.base.lock)
             release_record(watched.shard, watched.ref)
-            unlock_byte_shard(watched.shard)
+        else:
+            forget_expectation(watched.shard, &watched.expectation)
+        unlock_byte_shard(watched.shard)
         free(watched)
     client.n_watched = 0
     client.state &= ~<uint32_t>DOOMED
@@ -69,6 +72,8 @@ cdef bint watch(Loop* loop, Span key) noexcept nogil:
         else:
             # Too many watch it: as if it had been changed, which is allowed.
             client.state |= DOOMED
+    if watched.record is NULL:
+        expect(watched.shard, &watched.expectation, watched.spot.mixed)
     unlock_spot(&watched.spot)
     watched.following = client.watched
     client.watched = watched
@@ -96,7 +101,7 @@ cdef void run_unwatch(Loop* loop, Request* request) noexcept nogil:
 cdef bint is_unchanged(Watched* watched) noexcept nogil:
     """Its shard is held."""
     if not find_record(&watched.spot):
-        return watched.record is NULL
+        return watched.record is NULL and not watched.expectation.fulfilled
     return watched.spot.record is watched.record and deadline_of(watched.record) == watched.deadline
 
 
@@ -138,8 +143,12 @@ cdef void queue_request(Loop* loop, Request* request) noexcept nogil:
     cdef uint32_t i
     for i in range(request.n):
         size += request.arguments[i].size
-    # What waits for EXEC is bounded as what waits to be understood is.
-    queued = <Queued*>malloc(size) if client.queued_bytes + size <= loop.settings.max_query else NULL
+    if client.queued_bytes + size > loop.settings.max_query:
+        # What waits for EXEC is bounded as what waits to be understood is.
+        bump(&loop.query_limits, 1)
+        client.state |= CLOSING | BY_ERROR
+        return
+    queued = <Queued*>malloc(size)
     if queued is NULL:
         client.state |= SPOILED
         fail(loop, NO_MEMORY_LEFT)

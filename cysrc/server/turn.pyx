@@ -92,10 +92,14 @@ cdef inline void prepare_batch(Loop* loop) noexcept nogil:
                 prefetch_record(&loop.requests[i].spot)
 
 
-cdef void fail_protocol(Loop* loop, Client* client, int answer) noexcept nogil:
-    """Tell what is wrong; what follows cannot be understood."""
+cdef void fail_protocol(Loop* loop, Client* client, int answer, char wrong) noexcept nogil:
+    """Tell what is wrong, if it is one octet also which; what follows cannot be understood."""
+    cdef char text[64]
     bump(&loop.protocol_errors, 1)
-    fail(loop, parse_errors[-answer])
+    if answer == NO_DOLLAR:
+        fail_with(loop, text, snprintf(text, sizeof(text), b"%s, got '%c'", parse_errors[-answer], <int>wrong))
+    else:
+        fail(loop, parse_errors[-answer])
     client.state |= CLOSING | BY_ERROR
 
 
@@ -124,7 +128,7 @@ cdef size_t run_input(Loop* loop, Client* client, char* data, size_t size) noexc
         used = at
         if answer != PARSED:
             if unlikely(answer != INCOMPLETE):
-                fail_protocol(loop, client, answer)
+                fail_protocol(loop, client, answer, data[at + client.parse.at] if answer == NO_DOLLAR else 0)
             break
     return used
 

@@ -21,7 +21,11 @@ cdef bint parse_float(Span text, long double* number) noexcept nogil:
         return False
     memcpy(copy, text.data, text.size)
     copy[text.size] = 0
+    clear_error()
     number[0] = strtold(copy, &end)
+    # Too large, or too small to be anything but 0.
+    if last_error() == ERANGE and (number[0] == 0 or number[0] - number[0] != 0):
+        return False
     return end == copy + text.size and number[0] == number[0]
 
 
@@ -48,8 +52,22 @@ cdef enum:
     ABSOLUTE = 2
 
 
-cdef inline int64_t unix_ms() noexcept nogil:
-    return unix_ns() // 1000000
+cdef enum:
+    # ms by which two looks at two clocks may differ without one of them having been set.
+    CLOCK_JITTER = 2
+
+cdef int64_t boot_began = 0             # ms of unix time
+
+
+cdef int64_t boot_to_unix_ms() noexcept nogil:
+    """What is to be added to a time of the boot clock. The same each time unless a clock is set, so that a point in time
+    that was given comes back as it was."""
+    cdef int64_t offset = unix_ns() // 1000000 - boot_ms()
+    cdef int64_t known = read_count(&boot_began)
+    if not -CLOCK_JITTER <= offset - known <= CLOCK_JITTER:
+        write_count(&boot_began, offset)
+        return offset
+    return known
 
 
 cdef bint as_deadline_at(int64_t number, uint32_t unit, int64_t* deadline) noexcept nogil:
@@ -60,9 +78,10 @@ cdef bint as_deadline_at(int64_t number, uint32_t unit, int64_t* deadline) noexc
             return False
         number *= 1000
     if unit & ABSOLUTE:
-        number -= unix_ms()
+        # 0 would be none.
+        deadline[0] = max(number - boot_to_unix_ms(), <int64_t>1) if number > 0 else 1
+        return True
     if number > INT64_MAX - now:
         return False
-    # 0 would be none.
     deadline[0] = max(number + now, <int64_t>1) if number > -now else 1
     return True

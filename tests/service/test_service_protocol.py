@@ -1,0 +1,183 @@
+"""Framing: commands cut anywhere, inline, empty, malformed; what is no protocol is answered as Redis does, and closed."""
+
+from __future__ import annotations
+
+import random
+
+import pytest
+from conftest import Connect
+from scripts import error
+from wire import OK, PONG, Wire, packed
+
+TEXT = [b"SET", b"key\r\n\0", b"$3\r\nfoo\r\n*1\r\n"]
+
+
+def test_a_pipeline_cut_at_every_byte(connect: Connect) -> None:
+    """Two parts, at each place: the replies are the same."""
+    sent = packed("SET k value", "GET k", ["SET", TEXT[1], TEXT[2]], ["GET", TEXT[1]], "INCR n", "PING") + b"PING\r\n"
+    expected = [OK, b"value", OK, TEXT[2]]
+    wire = connect()
+    for place in range(len(sent) + 1):
+        wire.send(sent[:place])
+        wire.send(sent[place:])
+        assert wire.replies(4) == expected, place
+        assert wire.reply() == place + 1
+        assert wire.replies(2) == [PONG, PONG]
+
+
+def test_a_pipeline_in_random_pieces(wire: Wire) -> None:
+    rng = random.Random(5)
+    commands, expected = [], []
+    for number in range(300):
+        value = rng.randbytes(rng.choice([0, 1, 10, 100, 5000]))
+        commands += [("SET", f"k{number % 7}", value), ("GET", f"k{number % 7}")]
+        expected += [OK, value]
+    sent = packed(*commands)
+    place = 0
+    while place < len(sent):
+        size = rng.choice([1, 2, 3, 7, 100, 4096, 16_384, 70_000])
+        wire.send(sent[place : place + size])
+        place += size
+    assert wire.replies(len(expected)) == expected
+
+
+@pytest.mark.parametrize("count", [1, 2, 15, 16, 17, 64, 1000, 20_000])
+def test_pipelines_of_every_length(wire: Wire, count: int) -> None:
+    assert wire.pipeline(("INCR", "n") for _ in range(count)) == list(range(1, count + 1))
+
+
+INLINE = [
+    (b"PING\r\n", [PONG]),
+    (b"PING\n", [PONG]),
+    (b"\r\n\r\n\nPING\r\n", [PONG]),
+    (b"   \r\nPING\r\n", [PONG]),
+    (b"  PING   hello  \r\n", [b"hello"]),
+    (b"PING\thello\r\n", [b"hello"]),
+    (b'ECHO "hello world"\r\n', [b"hello world"]),
+    (b"ECHO 'hello world'\r\n", [b"hello world"]),
+    (b'ECHO "\\x41\\x00\\n\\r\\t\\b\\a\\\\\\""\r\n', [b'A\0\n\r\t\b\a\\"']),
+    (b"ECHO 'it\\'s \\n'\r\n", [b"it's \\n"]),
+    (b'ECHO ""\r\n', [b""]),
+    (b'ECHO "\\xZZ"\r\n', [b"xZZ"]),
+    (b'ECHO a"b\r\n', [error("ERR Protocol error: unbalanced quotes in request"), "end"]),
+    (b'ECHO "abc\r\n', [error("ERR Protocol error: unbalanced quotes in request"), "end"]),
+    (b'ECHO "a"b\r\n', [error("ERR Protocol error: unbalanced quotes in request"), "end"]),
+    (b"ECHO 'a'b\r\n", [error("ERR Protocol error: unbalanced quotes in request"), "end"]),
+    (b"SET k v\r\nGET k\r\n*1\r\n$4\r\nPING\r\nGET k\r\n", [OK, b"v", PONG, b"v"]),
+    (b"+PING\r\n", [error("ERR unknown command '+PING', with args beginning with: ")]),
+    (b"$4\r\nPING\r\n", [error("ERR unknown command '$4', with args beginning with: "), PONG]),
+]
+
+MALFORMED = [
+    (b"*0\r\nPING\r\n", [PONG]),
+    (b"*-1\r\nPING\r\n", [PONG]),
+    (b"*-10\r\nPING\r\n", [PONG]),
+    (b"*1\r\n$0\r\n\r\n", [error("ERR unknown command '', with args beginning with: ")]),
+    (b"*x\r\n", [error("ERR Protocol error: invalid multibulk length"), "end"]),
+    (b"*\r\n", [error("ERR Protocol error: invalid multibulk length"), "end"]),
+    (b"*1x\r\n", [error("ERR Protocol error: invalid multibulk length"), "end"]),
+    (b"*2147483648\r\n", [error("ERR Protocol error: invalid multibulk length"), "end"]),
+    (b"*9223372036854775808\r\n", [error("ERR Protocol error: invalid multibulk length"), "end"]),
+    (b"*99999999999999999999999999\r\n", [error("ERR Protocol error: invalid multibulk length"), "end"]),
+    (b"*1\r\nPING\r\n", [error("ERR Protocol error: expected '$', got 'P'"), "end"]),
+    (b"*1\r\n:4\r\nPING\r\n", [error("ERR Protocol error: expected '$', got ':'"), "end"]),
+    (b"*1\r\n*1\r\n", [error("ERR Protocol error: expected '$', got '*'"), "end"]),
+    (b"*2\r\n$3\r\nGET\r\nk\r\n", [error("ERR Protocol error: expected '$', got 'k'"), "end"]),
+    (b"*1\r\n$x\r\n", [error("ERR Protocol error: invalid bulk length"), "end"]),
+    (b"*1\r\n$-1\r\n", [error("ERR Protocol error: invalid bulk length"), "end"]),
+    (b"*1\r\n$\r\n", [error("ERR Protocol error: invalid bulk length"), "end"]),
+    (b"*1\r\n$536870913\r\n", [error("ERR Protocol error: invalid bulk length"), "end"]),
+    (b"*1\r\n$9223372036854775807\r\n", [error("ERR Protocol error: invalid bulk length"), "end"]),
+    (b"*1\r\n$18446744073709551620\r\n", [error("ERR Protocol error: invalid bulk length"), "end"]),
+    (b"*3\r\n$3\r\nSET\r\n$1\r\nk\r\n$4x\r\nabcd\r\n", [error("ERR Protocol error: invalid bulk length"), "end"]),
+]
+
+
+@pytest.mark.parametrize(("sent", "expected"), INLINE + MALFORMED, ids=repr)
+def test_what_is_sent_and_what_comes_back(wire: Wire, sent: bytes, expected: list[object]) -> None:
+    _send_and_compare(wire, [sent], expected)
+
+
+@pytest.mark.parametrize(("sent", "expected"), INLINE + MALFORMED, ids=repr)
+def test_the_same_byte_by_byte(wire: Wire, sent: bytes, expected: list[object]) -> None:
+    _send_and_compare(wire, [sent[place : place + 1] for place in range(len(sent))], expected)
+
+
+def _send_and_compare(wire: Wire, pieces: list[bytes], expected: list[object]) -> None:
+    for piece in pieces:
+        try:
+            wire.send(piece)
+        except ConnectionError:
+            break
+    for one in expected:
+        if one == "end":
+            assert wire.closed()
+        else:
+            assert wire.reply() == one
+    if "end" not in expected:
+        assert wire("PING") == PONG
+
+
+def test_commands_before_a_protocol_error_are_executed_and_answered(connect: Connect) -> None:
+    wire = connect()
+    wire.send(packed("SET k v", "GET k") + b"*x\r\n" + packed("SET k after"))
+    assert wire.replies(3) == [OK, b"v", error("ERR Protocol error: invalid multibulk length")]
+    assert wire.closed()
+    assert connect()("GET k") == b"v"
+
+
+def test_a_protocol_error_inside_a_transaction_executes_nothing(connect: Connect) -> None:
+    wire = connect()
+    wire.send(packed("MULTI", "SET k v") + b"*1\r\nx\r\n")
+    wire.rest()
+    assert connect()("EXISTS k") == 0
+
+
+@pytest.mark.parametrize("first", [b"POST / HTTP/1.1\r\nHost: example\r\n\r\nSET k v\r\n", b"Host: example\r\nSET k v\r\n", b"post / x\r\nSET k v\r\n", b"host: x\r\nSET k v\r\n"])  # fmt: skip
+def test_a_browser_that_is_made_to_talk_to_the_port_is_cut_off(connect: Connect, first: bytes) -> None:
+    wire = connect()
+    wire.send(first)
+    assert b"OK" not in wire.rest()
+    assert connect()("EXISTS k") == 0
+
+
+def test_post_and_host_are_ordinary_arguments(wire: Wire) -> None:
+    assert wire("SET Host: POST") == OK
+    assert wire("GET Host:") == b"POST"
+
+
+def test_what_follows_the_length_of_a_bulk_string_need_not_be_looked_at(wire: Wire) -> None:
+    """Binary values that look like protocol are values."""
+    for value in (b"\r\n", b"*1\r\n$4\r\nQUIT\r\n", b"$-1\r\n", b"\0" * 100, bytes(range(256)) * 3):
+        assert wire("SET", value, value) == OK
+        assert wire("GET", value) == value
+
+
+def test_a_bulk_string_that_ends_otherwise_than_with_crlf_does_not_shift_the_framing(connect: Connect) -> None:
+    """Redis skips two bytes whatever they are; a server may also refuse. It never takes them for a command."""
+    wire = connect()
+    wire.send(b"*3\r\n$3\r\nSET\r\n$1\r\nk\r\n$1\r\nvXY*1\r\n$4\r\nPING\r\n")
+    first = wire.reply()
+    assert first == OK or first.startswith("ERR Protocol error")
+    if first == OK:
+        assert wire.reply() == PONG
+
+
+@pytest.mark.parametrize(
+    "left", [b"*", b"*2\r\n", b"*2\r\n$3\r\nGET", b"*2\r\n$3\r\nGET\r\n$5\r\nab", b"GET k", b'ECHO "']
+)
+def test_a_client_that_leaves_in_mid_command_is_forgotten(connect: Connect, left: bytes) -> None:
+    for end in (Wire.close, Wire.reset):
+        leaving = connect()
+        leaving.send(packed("SET k v") + left)
+        assert leaving.reply() == OK
+        end(leaving)
+    assert connect()("GET k") == b"v"
+
+
+def test_replies_come_to_a_client_that_has_ended_its_own_side(connect: Connect) -> None:
+    wire = connect()
+    wire.send(packed("SET k v", "GET k"))
+    assert wire.replies(2) == [OK, b"v"]
+    wire.socket.shutdown(1)
+    assert wire.closed()
