@@ -21,7 +21,7 @@ THREADS ?=
 MAKEFLAGS += --no-builtin-rules
 export PIP_DISABLE_PIP_VERSION_CHECK = 1
 
-.PHONY: help build demo test bench lint format ft-test stress linearizability models soak fuzz debug asan ubsan tsan coverage dist clean
+.PHONY: help build run demo test bench bench-server locust locust-web lint format ft-test stress linearizability models soak fuzz debug asan ubsan tsan coverage dist clean
 
 # Empty unless PYTHON_FT runs and is free-threaded.
 FT := $(shell $(PYTHON_FT) -c 'import sysconfig; print("yes" * bool(sysconfig.get_config_var("Py_GIL_DISABLED")))' 2>/dev/null)
@@ -77,6 +77,10 @@ on_each = status=0; \
 
 build: $(VENVS:=/.stamp-built)  ## set up and compile, for every interpreter there is
 
+# The loops need no GIL: either interpreter will do. `exec`, so that Ctrl-C is the service's alone to answer.
+run: .venv/.stamp-built  ## start the service: make run ARGS='--port 7379 --http-port 8379'
+	@exec .venv/bin/python -m shardmap serve $(ARGS)
+
 demo: $(VENVS:=/.stamp-built)  ## index a tree of source files with threads: make demo DIR=path THREADS=4
 	@$(call on_each,-m shardmap.demo $(DIR) $(if $(THREADS),--threads $(THREADS)))
 
@@ -99,11 +103,25 @@ soak: $(VENVS:=/.stamp-built)  ## ten minutes of everything at once, with flat m
 	@$(call on_each,tests/soak.py $(ARGS))
 
 # With clang there is a faster one, guided by coverage: tests/fuzz/build_fuzzer.py.
-fuzz: $(VENVS:=/.stamp-built)  ## mutated snapshots, each read in every way: make fuzz ARGS='--seconds 600'
-	@$(call on_each,tests/fuzz/fuzz_snapshot.py $(ARGS))
+fuzz: $(VENVS:=/.stamp-built)  ## mutated snapshots and requests: make fuzz ARGS='--seconds 600 --target server'
+	@$(call on_each,tests/fuzz/fuzz.py $(ARGS))
 
 bench: $(VENVS:=/.stamp-built) $(VENVS:=/.stamp-group-bench)  ## measure against dict, dict + Lock and other maps
 	@$(call on_each,-m perf $(ARGS))
+
+bench-server: .venv/.stamp-built .venv/.stamp-group-bench  ## the service beside Redis and Valkey (needs redis-benchmark, redis-server)
+	.venv/bin/python -m perf.server_bench $(ARGS)
+
+REPORTS = perf/results/local/locust
+LOCUST = .venv/bin/python -m locust -f perf/locustfile.py --users 40 --spawn-rate 40 --reports $(REPORTS)
+locust: .venv/.stamp-built .venv/.stamp-group-load  ## users of many kinds at once, invariants checked: make locust ARGS='--run-time 5m'
+	@mkdir -p $(REPORTS)
+	$(LOCUST) --headless --run-time 20s --only-summary --csv $(REPORTS)/locust --html $(REPORTS)/locust.html \
+	    --json-file $(REPORTS)/locust $(ARGS)
+
+locust-web: .venv/.stamp-built .venv/.stamp-group-load  ## the same with its web page, http://127.0.0.1:8089
+	@mkdir -p $(REPORTS)
+	$(LOCUST) --web-host 127.0.0.1 $(ARGS)
 
 # -- checks ---------------------------------------------------------------------------------------------------------
 
@@ -144,7 +162,8 @@ variant = rm -rf $(TREE) && mkdir -p $(TREE) && \
 	(cd $(TREE) && SHARDMAP_BUILD=$(1) $(CURDIR)/$(2)/bin/python setup.py --quiet build_ext --inplace)
 # Tests that measure or limit the memory of the process, which a sanitizer makes its own use of.
 MEMORY_TESTS = --deselect tests/test_leaks.py --deselect tests/test_memory.py \
-    --deselect tests/test_growth.py::test_running_out_of_memory_loses_nothing
+    --deselect tests/test_growth.py::test_running_out_of_memory_loses_nothing \
+    --deselect tests/service/test_service_limits.py --deselect tests/service/test_service_clients.py
 # $(call run_variant,NAME,ENVIRONMENT,SCALE,OPTIONS): test the variant on every interpreter there is.
 run_variant = set -e; for venv in $(VENVS); do \
 	    python=$(CURDIR)/$$venv/bin/python; \

@@ -61,6 +61,7 @@
 #     slowlog, statistics                        what was seen
 #     commands, dispatch, turn, loop, server     from a socket to a command and back
 #     coreserver   the Python class: CoreServer
+#     rehearsal    a conversation without a network, for tests
 
 cimport cython
 
@@ -165,3 +166,4 @@ include "server/loop.pyx"
 include "server/server.pyx"
 include "server/statistics.pyx"
 include "server/coreserver.pyx"
+include "server/rehearsal.pyx"

@@ -97,9 +97,8 @@ class Books:
 
     def check(self, client: Any, when: str) -> None:
         """Compare the store with the books; what is wrong goes to ``broken``."""
-        checks = (
-            self._counters, self._ledger, self._pairs, self._own_writes, self._permanent, self._deadlines, self._short_lived,
-        )  # fmt: skip
+        checks = [self._counters, self._ledger, self._pairs, self._own_writes]
+        checks += [self._permanent, self._deadlines, self._short_lived]
         for one in checks:
             self.broken += [f"{when}: {problem}" for problem in islice(one(client), 10)]
 

@@ -46,14 +46,14 @@ class Maps:
         self.begun.append(batch)
         try:
             began = time.perf_counter()
-            getattr(self, f"_{batch}")(random.Random())
+            getattr(self, f"_{batch}")()
             return time.perf_counter() - began
         finally:
             self.ended.append(batch)
 
     # -- batches; each checks what it can see --
 
-    def _count(self, rng: random.Random) -> None:
+    def _count(self) -> None:
         rounds = BATCH // (2 * COUNTERS)
         for _ in range(rounds):
             for number in range(COUNTERS):
@@ -61,8 +61,9 @@ class Maps:
                 self.octets.add(b"counter:%d" % number)
         self.counted.append(rounds)
 
-    def _transfer(self, rng: random.Random) -> None:
+    def _transfer(self) -> None:
         """Compare and set, until it succeeds; a transfer is one reservation on each of two accounts."""
+        rng = random.Random()
         for _ in range(BATCH // 4):
             source, target = rng.sample(range(ACCOUNTS), 2)
             amount = rng.randrange(50)
@@ -73,9 +74,9 @@ class Maps:
                 while not self.octets.compare_and_set(key, before := self.octets[key], b"%d" % (int(before) + change)):
                     pass
 
-    def _own(self, rng: random.Random) -> None:
+    def _own(self) -> None:
         """What a thread wrote is what it reads."""
-        key = b"own:%d:%d" % (threading.get_ident(), rng.randrange(1 << 60))
+        key = b"own:%d:%d" % (threading.get_ident(), random.randrange(1 << 60))
         for number in range(BATCH // 3):
             value = b"%d" % number * (1 + number % 20)
             self.octets[key] = value
@@ -84,12 +85,12 @@ class Maps:
         if self.octets.pop(key) != value[::-1] or key in self.octets:
             raise AssertionError(f"{key!r} is there after it was deleted")
 
-    def _iterate(self, rng: random.Random) -> None:
+    def _iterate(self) -> None:
         found = sum(key.startswith(b"permanent:") for key in self.octets)
         if found != PERMANENT:
             raise AssertionError(f"iteration has found {found} of {PERMANENT} permanent keys")
 
-    def _expire(self, rng: random.Random) -> None:
+    def _expire(self) -> None:
         for number in range(BATCH // 4):
             key = b"short:%d:%d" % (threading.get_ident(), number)
             self.octets.set(key, b"v", ttl=60.0)
@@ -104,7 +105,7 @@ class Maps:
     # -- at the end --
 
     def broken(self) -> Iterator[str]:
-        """What does not hold of the maps, and of what a snapshot of the ByteMap gives back, once all batches have ended."""
+        """Once all batches have ended: what does not hold of the maps, and of what a snapshot gives back."""
         while len(self.ended) < len(self.begun):
             time.sleep(0.01)
         self.objects._check()

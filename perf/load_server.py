@@ -72,8 +72,12 @@ class LoadServer:
             "SHARDMAP_PORT": str(self.port),
             "SHARDMAP_SNAPSHOT_PATH": str(Path(self._folder.name) / "load.snapshot"),
         }
+        # In a session of its own: Ctrl-C is for the run, which still has to check what the server holds.
         self._process = subprocess.Popen(
-            [sys.executable, "-m", "shardmap", "serve"], env=environment, stdout=subprocess.DEVNULL
+            [sys.executable, "-m", "shardmap", "serve"],
+            env=environment,
+            stdout=subprocess.DEVNULL,
+            start_new_session=True,
         )
 
     def _terminate(self) -> None:

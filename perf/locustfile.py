@@ -45,7 +45,7 @@ FINISHES_WITHIN = 30.0
 SLACK = 0.005
 
 
-class Broken(AssertionError):
+class BrokenError(AssertionError):
     """An invariant that a user saw broken."""
 
 
@@ -174,7 +174,7 @@ class RedisUser(User):  # type: ignore[misc, unused-ignore]
         failure: Exception | None = None
         try:
             yield
-        except (redis.RedisError, Broken) as error:
+        except (redis.RedisError, BrokenError) as error:
             failure = error
         spent = (time.perf_counter() - began) * 1e3
         self.environment.events.request.fire(
@@ -184,7 +184,7 @@ class RedisUser(User):  # type: ignore[misc, unused-ignore]
 
 def expect(holds: object, problem: str) -> None:
     if not holds:
-        raise Broken(problem)
+        raise BrokenError(problem)
 
 
 class Reader(RedisUser):
@@ -292,11 +292,14 @@ class Counting(RedisUser):
     @task(2)
     def pipeline(self) -> None:
         amounts = Counter({name: self.random.randrange(1, 10) for name in COUNTERS})
-        with self.timed("pipeline of 8 INCRBY"), RUN.books.counting(amounts):
-            with self.client.pipeline(transaction=False) as pipe:
-                for name, amount in amounts.items():
-                    pipe.incrby(name, amount)
-                pipe.execute()
+        with (
+            self.timed("pipeline of 8 INCRBY"),
+            RUN.books.counting(amounts),
+            self.client.pipeline(transaction=False) as pipe,
+        ):
+            for name, amount in amounts.items():
+                pipe.incrby(name, amount)
+            pipe.execute()
 
     @task(2)
     def transaction(self) -> None:

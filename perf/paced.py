@@ -37,7 +37,7 @@ class Paced:
         self._cpus = cpus
 
     def run(
-        self, port: int, *, requests: int, operation: str, keys: int, rate: float = 0, connections: int = 50,
+        self, port: int, connections: int, *, requests: int, operation: str, keys: int, rate: float = 0,
         ordered: bool = False,
     ) -> Timed:  # fmt: skip
         """So many requests, so many a second if that is not 0, on random keys or on one after the other."""

@@ -1,7 +1,7 @@
 """The thread that removes expired entries of all byte maps of the process.
 
-It starts when the first entry gets a time to live, and comes by every ``SHARDMAP_GC_INTERVAL`` seconds (30; 0: never,
-then memory of expired entries is given back when somebody meets them, or by ``ByteMap.sweep()``). It needs the GIL only
+It starts when the first entry gets a time to live, and comes by every ``SHARDMAP_GC_INTERVAL`` seconds, or what a server
+has been told since (30; 0: never, then memory of expired entries is given back when somebody meets them, or by ``ByteMap.sweep()``). It needs the GIL only
 to wait.
 """
 
@@ -13,7 +13,7 @@ import threading
 from shardmap import config
 from shardmap._core import _sweep_all, _sweeper_state
 
-__all__ = ["start"]
+__all__ = ["look_again", "start"]
 
 
 class _Sweeper:
@@ -24,18 +24,22 @@ class _Sweeper:
 
     def reset(self) -> None:
         self.starting = threading.Lock()
+        self.changed = threading.Event()
         self.thread: threading.Thread | None = None
 
     def start(self) -> None:
         """Start the thread, unless it runs or is switched off."""
         with self.starting:
             if self.thread is None or not self.thread.is_alive():
-                interval = config.gc_interval()
-                if interval > 0:
-                    name = "shardmap-sweeper"
-                    self.thread = threading.Thread(target=_sweep, args=(interval,), name=name, daemon=True)
+                if config.gc_interval() > 0:
+                    self.thread = threading.Thread(target=_sweep, name="shardmap-sweeper", daemon=True)
                     self.thread.start()
             _sweeper_state(True)
+
+    def look_again(self) -> None:
+        """The interval has changed: the thread, if there is one or should be one now, goes by the new one at once."""
+        self.changed.set()
+        self.start()
 
     def forget(self) -> None:
         """In the child of a fork there is no such thread: the next entry with a time to live starts one."""
@@ -43,14 +47,19 @@ class _Sweeper:
         _sweeper_state(False)
 
 
-def _sweep(interval: float) -> None:
-    never = threading.Event()
-    while not never.wait(interval):
-        _sweep_all()
+def _sweep() -> None:
+    changed = _sweeper.changed
+    while True:
+        # Without an interval: until there is one.
+        if changed.wait(config.gc_interval() or None):
+            changed.clear()
+        else:
+            _sweep_all()
 
 
 _sweeper = _Sweeper()
 start = _sweeper.start
+look_again = _sweeper.look_again
 
 if hasattr(os, "register_at_fork"):
     os.register_at_fork(after_in_child=_sweeper.forget)

@@ -58,7 +58,9 @@ cdef inline void prefetch_spots(Spot* spots, int n) noexcept nogil:
 
 
 cdef inline void lock_spot(Spot* spot) noexcept nogil:
-    lock_bytes(&spot.shard.base.lock)
+    if unlikely(not try_lock_bytes(&spot.shard.base.lock)):
+        lock_bytes(&spot.shard.base.lock)
+        spot.shard.contended += 1
 
 
 cdef inline void unlock_spot(Spot* spot) noexcept nogil:

@@ -56,6 +56,7 @@ cdef struct ByteShard:
     uint64_t hits                       # look-ups of the service's clients
     uint64_t misses
     uint64_t expired
+    uint64_t contended                  # operations on one key that found the lock taken
     uint64_t evicted
 
 cdef struct ByteStore:

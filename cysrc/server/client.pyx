@@ -77,9 +77,12 @@ cdef void client_join(Loop* loop, Client* client) noexcept nogil:
 cdef void client_close(Client* client) noexcept nogil:
     """At once. The memory goes at the end of the loop's round, when no event for it can be waiting."""
     cdef Loop* loop = client.loop
+    cdef epoll_event event
     if client.state & DEAD:
         return
     client.state |= DEAD
+    # Not left to close(): a child of the application that has not come to its exec() yet may have the socket, too.
+    epoll_ctl(loop.epoll, EPOLL_CTL_DEL, client.source.fd, &event)
     close(client.source.fd)
     pthread_mutex_lock(&loop.guard)
     if client.former is not NULL:

@@ -232,7 +232,8 @@ cdef class CoreServer:
         reset_statistics_of(self.server)
 
     def shard_statistics(self):
-        """For each shard: entries, bytes reserved, hits, misses, expired, evicted, contended."""
+        """For each shard: entries, bytes reserved, hits, misses, expired, evicted, times that its lock
+        was found taken, changes."""
         return shard_statistics_of(self.server.store)
 
     def clients(self):

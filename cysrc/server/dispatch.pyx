@@ -86,15 +86,10 @@ cdef inline uint32_t time_bucket(uint64_t nanoseconds) noexcept nogil:
                <uint32_t>TIME_BUCKETS - 1)
 
 
-cdef void run_counted(Loop* loop, Request* request) noexcept nogil:
+cdef inline void count_run(Loop* loop, Request* request, uint64_t taken) noexcept nogil:
     cdef CommandCount* count = &loop.counts[request.command.index]
-    cdef uint64_t begin = ticks(), taken
     cdef int64_t threshold = loop.settings.slow_log_threshold
-    cdef uint64_t nanoseconds
-    loop.failed = False
-    run_command(loop, request)
-    taken = ticks() - begin
-    nanoseconds = <uint64_t>(taken * loop.server.ns_per_tick)
+    cdef uint64_t nanoseconds = <uint64_t>(taken * loop.server.ns_per_tick)
     bump(&count.calls, 1)
     bump(&count.ticks, taken)
     bump(&count.times[time_bucket(nanoseconds)], 1)
@@ -102,6 +97,15 @@ cdef void run_counted(Loop* loop, Request* request) noexcept nogil:
         bump(&count.failed, 1)
     if unlikely(threshold >= 0 and nanoseconds >= <uint64_t>threshold * 1000):
         note_slow(loop, request, nanoseconds // 1000)
+
+
+cdef void run_counted(Loop* loop, Request* request) noexcept nogil:
+    cdef uint64_t begin = ticks()
+    loop.failed = False
+    run_command(loop, request)
+    # What Python answers is counted when its answer has come.
+    if likely(not loop.client.state & WAITING):
+        count_run(loop, request, ticks() - begin)
 
 
 cdef inline void execute(Loop* loop, Request* request) noexcept nogil:

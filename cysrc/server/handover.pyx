@@ -9,22 +9,21 @@ cdef void wake(Loop* loop) noexcept nogil:
     write(loop.wake.fd, &one, sizeof(one))
 
 
-cdef bint post(Loop* loop, uint32_t kind, Client* client, Buffer* reply, bint failed) noexcept nogil:
-    """Give a message to a loop's thread; it owns the reply then. False: no memory."""
+cdef Message* new_message(uint32_t kind) noexcept nogil:
+    """NULL: no memory."""
     cdef Message* message = <Message*>calloc(1, sizeof(Message))
-    if message is NULL:
-        return False
-    message.kind = kind
-    message.client = client
-    message.failed = failed
-    if reply is not NULL:
-        message.reply = reply[0]
+    if message is not NULL:
+        message.kind = kind
+    return message
+
+
+cdef void post(Loop* loop, Message* message) noexcept nogil:
+    """Give a message to a loop's thread."""
     pthread_mutex_lock(&loop.inbox_guard)
     loop.inbox_end[0] = message
     loop.inbox_end = &message.following
     pthread_mutex_unlock(&loop.inbox_guard)
     wake(loop)
-    return True
 
 
 cdef Handed* copy_for_python(Loop* loop, Request* request) noexcept nogil:
@@ -44,6 +43,7 @@ cdef Handed* copy_for_python(Loop* loop, Request* request) noexcept nogil:
     handed.command = request.command
     handed.protocol = loop.client.protocol
     handed.client_id = loop.client.id
+    handed.began = ticks()
     handed.n = request.n
     for i in range(request.n):
         memcpy(at, request.arguments[i].data, request.arguments[i].size)
@@ -68,7 +68,7 @@ cdef void to_python(Loop* loop, Request* request) noexcept nogil:
     pthread_mutex_lock(&server.calls_guard)
     server.calls_end[0] = handed
     server.calls_end = &handed.following
-    server.waiting += 1
+    bump(&server.waiting, 1)
     pthread_cond_signal(&server.calls_there)
     pthread_mutex_unlock(&server.calls_guard)
 
@@ -92,12 +92,16 @@ cdef Handed* take_handed(Server* server) noexcept nogil:
 
 
 cdef void answer_handed(Server* server, Handed* handed, Buffer* reply, bint failed) noexcept nogil:
-    """Send the reply, which is given away, and free the command."""
-    cdef Client* client = handed.client
-    free(handed)
-    pthread_mutex_lock(&server.calls_guard)
-    server.waiting -= 1
-    pthread_mutex_unlock(&server.calls_guard)
-    while not post(client.loop, REPLY, client, reply, failed):
+    """Send the reply; it and the command are given away."""
+    cdef Message* message = new_message(REPLY)
+    while message is NULL:
         # Its client would wait for ever.
         breathe()
+        message = new_message(REPLY)
+    message.handed = handed
+    message.reply = reply[0]
+    message.failed = failed
+    pthread_mutex_lock(&server.calls_guard)
+    bump(&server.waiting, -1)
+    pthread_mutex_unlock(&server.calls_guard)
+    post(handed.client.loop, message)

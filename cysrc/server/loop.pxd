@@ -41,6 +41,17 @@ cdef struct CommandCount:
     uint64_t failed
     uint64_t times[TIME_BUCKETS]
 
+# A command that Python is to answer.
+cdef struct Handed:
+    Handed* following
+    Client* client
+    Command* command
+    uint32_t protocol
+    uint64_t client_id
+    uint64_t began                      # ticks
+    uint32_t n
+    Span arguments[1]
+
 # What another thread has for a loop.
 cdef enum:
     NEW_CLIENT = 0
@@ -50,7 +61,8 @@ cdef enum:
 cdef struct Message:
     Message* following
     uint32_t kind
-    Client* client
+    Client* client                      # of NEW_CLIENT
+    Handed* handed                      # of REPLY
     Buffer reply
     bint failed                         # it is an error
 
@@ -99,16 +111,6 @@ cdef struct Loop:
     uint64_t transactions_aborted
     uint64_t error_kinds[8]
     CommandCount* counts
-
-# A command that Python is to answer.
-cdef struct Handed:
-    Handed* following
-    Client* client
-    Command* command
-    uint32_t protocol
-    uint64_t client_id
-    uint32_t n
-    Span arguments[1]
 
 cdef struct SlowEntry:
     uint64_t id

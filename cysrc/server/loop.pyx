@@ -43,7 +43,8 @@ cdef void loop_close(Loop* loop) noexcept nogil:
             close(message.client.source.fd)
             client_free(message.client)
         elif message.kind == REPLY:
-            client_free(message.client)
+            client_free(message.handed.client)
+            free(message.handed)
         buffer_free(&message.reply)
         free(message)
     if loop.epoll >= 0:
@@ -83,6 +84,7 @@ cdef void welcome(Loop* loop, int fd, sockaddr_storage* address, socklen_t size)
     cdef Server* server = loop.server
     cdef Client* client
     cdef Loop* target
+    cdef Message* message
     cdef int one = 1
     if add_atomically(&server.n_clients, 1) > <int64_t>loop.settings.max_clients:
         add_atomically(&server.n_clients, -1)
@@ -99,8 +101,12 @@ cdef void welcome(Loop* loop, int fd, sockaddr_storage* address, socklen_t size)
     client.id = add_atomically(&server.next_client, 1)
     add_atomically(&server.received, 1)
     target = least_busy(server)
-    if target is loop or not post(target, NEW_CLIENT, client, NULL, False):
+    message = new_message(NEW_CLIENT) if target is not loop else NULL
+    if message is NULL:
         client_join(loop, client)
+    else:
+        message.client = client
+        post(target, message)
 
 
 cdef void accept_some(Loop* loop, Listener* listener) noexcept nogil:
@@ -141,7 +147,8 @@ cdef void read_inbox(Loop* loop) noexcept nogil:
         if message.kind == NEW_CLIENT:
             client_join(loop, message.client)
         elif message.kind == REPLY:
-            deliver_reply(loop, message.client, &message.reply, message.failed)
+            deliver_reply(loop, message.handed, &message.reply, message.failed)
+            free(message.handed)
         else:
             close_killed(loop)
         free(message)

@@ -110,6 +110,7 @@ cdef bint kill_client(Server* server, uint64_t id) noexcept nogil:
     """False: there is none with this id."""
     cdef Client* client
     cdef Loop* loop
+    cdef Message* message
     cdef uint32_t i
     cdef bint found = False
     for i in range(server.threads):
@@ -123,6 +124,8 @@ cdef bint kill_client(Server* server, uint64_t id) noexcept nogil:
             client = client.following
         pthread_mutex_unlock(&loop.guard)
         if found:
-            post(loop, LOOK, NULL, NULL, False)
+            message = new_message(LOOK)
+            if message is not NULL:
+                post(loop, message)
             return True
     return False

@@ -75,15 +75,25 @@ cdef void reset_statistics_of(Server* server) noexcept nogil:
 
 cdef list shard_statistics_of(ByteStore* store):
     cdef ByteShard* shard
+    cdef uint64_t entries, reserved, hits, misses, expired, evicted, contended, changes
     cdef uint32_t i
     cdef list rows = []
     for i in range(store.shards):
         shard = byte_shard(store, i)
+        # No Python object is made with the lock held: the collector may run then, and with it any __del__, which may
+        # use the map.
         lock_bytes(&shard.base.lock)
-        row = (shard.base.count, shard.heap.reserved + shard.large + bytes_of_table(shard.base.table)
-               + bytes_of_table(shard.base.old), shard.hits, shard.misses, shard.expired, shard.evicted, 0)
+        entries = shard.base.count
+        reserved = (shard.heap.reserved + shard.large + bytes_of_table(shard.base.table)
+                    + bytes_of_table(shard.base.old))
+        hits = shard.hits
+        misses = shard.misses
+        expired = shard.expired
+        evicted = shard.evicted
+        contended = shard.contended
+        changes = shard.changes
         unlock_byte_shard(shard)
-        rows.append(row)
+        rows.append((entries, reserved, hits, misses, expired, evicted, contended, changes))
     return rows
 
 
@@ -153,20 +163,55 @@ cdef dict client_row(Client* client, uint32_t loop):
     }
 
 
-cdef list slow_log_of(Server* server):
+cdef SlowEntry* copy_slow_log(Server* server, uint64_t* n) noexcept nogil:
+    """The entries, newest first, in memory of the caller's: each one's `arguments` are its own. NULL: no memory."""
+    cdef SlowEntry* copies
     cdef SlowEntry* entry
+    cdef Span* arguments
+    cdef char* at
     cdef uint64_t id, oldest
     cdef uint32_t i
-    cdef list rows = []
-    # Attached to the interpreter with the guard held: who holds it elsewhere waits for nothing.
     pthread_mutex_lock(&server.slow_guard)
-    try:
-        oldest = max(server.slow_first, server.slow_next - min(server.slow_next, server.slow_room))
+    oldest = max(server.slow_first, server.slow_next - min(server.slow_next, server.slow_room))
+    copies = <SlowEntry*>calloc(server.slow_next - oldest + 1, sizeof(SlowEntry))
+    n[0] = 0
+    if copies is not NULL:
         for id in range(server.slow_next, oldest, -1):
             entry = &server.slow[(id - 1) % server.slow_room]
+            arguments = <Span*>malloc(entry.n * (sizeof(Span) + SLOW_TEXT))
+            if arguments is NULL:
+                break
+            at = <char*>(arguments + entry.n)
+            for i in range(entry.n):
+                memcpy(at, entry.arguments[i].data, entry.arguments[i].size)
+                arguments[i].data = at
+                arguments[i].size = entry.arguments[i].size
+                at += entry.arguments[i].size
+            copies[n[0]] = entry[0]
+            copies[n[0]].arguments = arguments
+            n[0] += 1
+    pthread_mutex_unlock(&server.slow_guard)
+    return copies
+
+
+cdef list slow_log_of(Server* server):
+    """No Python object is made with the guard held: the collector may run then, with any __del__, and let other threads
+    run that want the guard."""
+    cdef SlowEntry* entry
+    cdef uint64_t n, at
+    cdef uint32_t i
+    cdef list rows = []
+    cdef SlowEntry* copies = copy_slow_log(server, &n)
+    if copies is NULL:
+        raise MemoryError
+    try:
+        for at in range(n):
+            entry = &copies[at]
             rows.append((entry.id, <double>entry.unix_seconds, entry.microseconds,
                          [bytes_of_span(entry.arguments[i]) for i in range(entry.n)],
                          text_of(entry.address), text_of(entry.name)))
     finally:
-        pthread_mutex_unlock(&server.slow_guard)
+        for at in range(n):
+            free(copies[at].arguments)
+        free(copies)
     return rows

@@ -43,7 +43,7 @@ cdef extern from *:
     #define sm_clear_errno() ((void)(errno = 0))
 
     /* Numbers that one thread changes and others read at any time. */
-    #define sm_bump(number, by) __atomic_store_n(number, *(number) + (by), __ATOMIC_RELAXED)
+    #define sm_bump(number, by) __atomic_store_n(number, __atomic_load_n(number, __ATOMIC_RELAXED) + (by), __ATOMIC_RELAXED)
     #define sm_note(number, value) __atomic_store_n(number, value, __ATOMIC_RELAXED)
     #define sm_seen(number) __atomic_load_n(number, __ATOMIC_RELAXED)
     #define sm_add_atomically(number, by) (__atomic_add_fetch(number, (uint64_t)(int64_t)(by), __ATOMIC_RELAXED))
@@ -113,6 +113,8 @@ cdef extern from *:
         SO_KEEPALIVE
         INET6_ADDRSTRLEN
         SHUT_WR
+        SOCK_STREAM
+        MSG_PEEK
     ctypedef union epoll_data_t:
         void* ptr
     struct epoll_event:
@@ -148,6 +150,7 @@ cdef extern from *:
     int accept4(int fd, sockaddr* address, socklen_t* size, int flags) noexcept nogil
     int getsockname(int fd, sockaddr* address, socklen_t* size) noexcept nogil
     int setsockopt(int fd, int level, int name, const void* value, socklen_t size) noexcept nogil
+    int socketpair(int family, int type, int protocol, int* ends) noexcept nogil
     int shutdown(int fd, int how) noexcept nogil
     const char* inet_ntop(int family, const void* address, char* text, socklen_t size) noexcept nogil
     unsigned short ntohs(unsigned short port) noexcept nogil

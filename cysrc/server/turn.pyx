@@ -51,6 +51,9 @@ cdef inline int read_batch(Loop* loop, Client* client, char* data, size_t size, 
     if parse_is_fresh(parse):
         swap_pieces(&loop.parse, parse)
     while loop.n_requests < REQUESTS:
+        # What is quoted in an inline command is written out in place, so it is read but once: when it is run next.
+        if unlikely(loop.n_requests and at[0] < size and data[at[0]] != b"*"):
+            break
         answer = parse_request(parse, data + at[0], size - at[0], loop.settings,
                                client.state & AUTHENTICATED != 0)
         if answer != PARSED:
@@ -319,8 +322,19 @@ cdef void serve_client(Loop* loop, Client* client, uint32_t events) noexcept nog
         client_close(client)
 
 
-cdef void deliver_reply(Loop* loop, Client* client, Buffer* reply, bint failed) noexcept nogil:
+cdef void count_handed(Loop* loop, Handed* handed, bint failed) noexcept nogil:
+    """Its time is what the client has waited."""
+    cdef Request request
+    request.command = handed.command
+    request.n = handed.n
+    request.arguments = handed.arguments
+    loop.failed = failed
+    count_run(loop, &request, ticks() - handed.began)
+
+
+cdef void deliver_reply(Loop* loop, Handed* handed, Buffer* reply, bint failed) noexcept nogil:
     """Python's answer has come."""
+    cdef Client* client = handed.client
     client.state &= ~<uint32_t>WAITING
     if client.state & DEAD:
         client_bury(client)
@@ -328,6 +342,7 @@ cdef void deliver_reply(Loop* loop, Client* client, Buffer* reply, bint failed) 
         return
     take_settings(loop)
     loop.client = client
+    count_handed(loop, handed, failed)
     if failed:
         count_error(loop, reply.data + 1, buffer_size(reply) - 1)
     buffer_append(&loop.out, reply.data + reply.start, buffer_size(reply))

@@ -46,7 +46,7 @@ class Configuration:
                 self._byte_map._bound(settings.max_memory, config.EVICTION_POLICIES.index(settings.eviction))
             if "gc_interval" in changes:
                 config.set_gc_interval(settings.gc_interval)
-                sweeper.start()
+                sweeper.look_again()
             self._publish(settings)
             self.current = settings
 

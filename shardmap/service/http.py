@@ -219,8 +219,14 @@ class _Server(ThreadingHTTPServer):
         if not self._free.acquire(blocking=False):
             self.shutdown_request(request)
             return
+        thread = threading.Thread(
+            target=self.process_request_thread,
+            args=(request, client_address),
+            name="shardmap-http-request",
+            daemon=True,
+        )
         try:
-            super().process_request(request, client_address)
+            thread.start()
         except BaseException:
             self._free.release()
             raise

@@ -155,7 +155,7 @@ def persistence(state: State) -> Fields:
         "async_loading": 0,
         "current_cow_peak": 0,
         "current_cow_size": 0,
-        "rdb_changes_since_last_save": 0,
+        "rdb_changes_since_last_save": snapshots.changes_since,
         "rdb_bgsave_in_progress": int(snapshots.in_progress),
         "rdb_last_save_time": int(snapshots.last_save),
         "rdb_last_bgsave_status": "err" if snapshots.last_error else "ok",

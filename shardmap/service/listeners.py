@@ -109,6 +109,11 @@ class Listeners:
                     os.unlink(self.unix_socket)
             self._made = None
 
+    def forget(self) -> None:
+        """In the child of a fork: close them, and leave the file to the parent."""
+        self._made = None
+        self.close()
+
     def _unix(self, path: str, mode: int) -> socket.socket:
         if len(os.fsencode(path)) > MOST_PATH:
             raise ConfigError(f"unix_socket={path!r}: allowed is a path of at most {MOST_PATH} bytes")

@@ -13,8 +13,10 @@ from __future__ import annotations
 
 import atexit
 import logging
+import os
 import threading
 import time
+import weakref
 from collections.abc import Callable
 from types import TracebackType
 from typing import Self, Unpack
@@ -38,6 +40,10 @@ from shardmap.service.state import State
 __all__ = ["Server"]
 
 _log = logging.getLogger(__name__)
+
+#: Seconds between two looks of who waits for the end: a signal that comes in the moment before a thread falls asleep
+#: does not wake it, and its handler runs when the thread wakes.
+WAKES = 0.25
 
 #: Seconds that threads have for a call that is being answered when the loops have ended.
 LAST_CALLS = 10.0
@@ -84,6 +90,7 @@ class Server:
         self._stopped = threading.Event()
         self._running: _Running | None = None
         self._failure: BaseException | None = None
+        _servers.add(self)
 
     def _adopt(self, options: Options) -> None:
         """Take the options of a map that is there, but for those that were given."""
@@ -130,23 +137,41 @@ class Server:
         *save* False writes none. Raises :class:`OSError` if the snapshot cannot be written; all else is done then.
         Stopping again does nothing.
         """
-        with self._changing:
-            running, self._running = self._running, None
-            if running is None:
-                return
-            atexit.unregister(self.stop)
-            self._settings = running.state.settings
-            try:
-                running.tear_down()
-                if running.state.snapshots.path and save is not False:
-                    running.state.snapshots.save(wait=True)
-            except BaseException as error:
-                self._failure = error
-                raise
-            finally:
-                self._stopped.set()
-        # Outside of the lock, which this thread may be about to take.
-        running.keeper.join()
+        running: _Running | None = None
+        try:
+            with self._changing:
+                running, self._running = self._running, None
+                if running is not None:
+                    self._end(running, save)
+        finally:
+            if running is not None:
+                # Without the lock, which that thread may be about to take.
+                running.keeper.join()
+
+    def _end(self, running: _Running, save: bool | None) -> None:
+        """Locked."""
+        atexit.unregister(self.stop)
+        self._settings = running.state.settings
+        try:
+            running.tear_down()
+            if running.state.snapshots.path and save is not False:
+                running.state.snapshots.save(wait=True)
+        except BaseException as error:
+            self._failure = error
+            raise
+        finally:
+            self._stopped.set()
+
+    def _forget(self) -> None:
+        """In the child of a fork: the threads, the clients and the files are the parent's."""
+        atexit.unregister(self.stop)
+        running, self._running = self._running, None
+        self._changing = threading.RLock()
+        self._stopped = threading.Event()
+        if running is not None:
+            running.listeners.forget()
+            # Its locks are as they were at that moment: nobody may look at it again, nor take it apart.
+            _of_parents.append(running)
 
     def request_stop(self) -> None:
         """Have it stopped soon, and return at once. A signal handler may call this."""
@@ -170,7 +195,8 @@ class Server:
             if self._running is None:
                 self.start()
         try:
-            self._stopped.wait()
+            while not self._stopped.wait(WAKES):
+                pass
         finally:
             self.stop()
         if self._failure is not None:
@@ -252,7 +278,7 @@ class _Running:
                 core=self.core,
                 byte_map=byte_map,
                 configuration=configuration,
-                snapshots=Snapshots(byte_map, settings.snapshot_path, latency.record),
+                snapshots=Snapshots(byte_map, settings.snapshot_path, latency.record, self._changes),
                 latency=latency,
                 sampler=Sampler(),
                 shut_down=self.keeper.request_stop,
@@ -306,9 +332,26 @@ class _Running:
         config.set_gc_interval(None)
         _log.info("stopped in %.2f s", time.monotonic() - began)
 
+    def _changes(self) -> int:
+        return sum(numbers[7] for numbers in self.core.shard_statistics())
+
     def _loop(self, number: int) -> None:
         try:
             self.core.run(number)
         except Exception:
             _log.exception("an event loop failed; stopping")
             self.keeper.request_stop()
+
+
+#: For the child of a fork.
+_servers: weakref.WeakSet[Server] = weakref.WeakSet()
+_of_parents: list[_Running] = []
+
+
+def _forget_all() -> None:
+    for server in list(_servers):
+        server._forget()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_forget_all)

@@ -40,12 +40,19 @@ class Snapshots:
     """The snapshot file of one map, and what became of it so far."""
 
     def __init__(
-        self, byte_map: CoreByteMap, path: str, report: Callable[[str, float], None] = lambda _event, _seconds: None
+        self,
+        byte_map: CoreByteMap,
+        path: str,
+        report: Callable[[str, float], None] = lambda _event, _seconds: None,
+        count_changes: Callable[[], int] = lambda: 0,
     ) -> None:
         self.path = os.path.abspath(path) if path else ""
         self._byte_map = byte_map
         #: Called with "snapshot-save" or "snapshot-load" and the seconds that it took.
         self._report = report
+        #: Changes of the map so far, and of them those that the last good save has.
+        self._count_changes = count_changes
+        self._saved_changes = 0
         self._saving = threading.Lock()
         self._background: threading.Thread | None = None
         #: Of saves, the last good one; the start of the service before there is one. Unix time.
@@ -56,6 +63,7 @@ class Snapshots:
         self.saves = 0
         self.entries_loaded = 0
         self._began: float | None = None
+        self._usable = True
 
     @property
     def in_progress(self) -> bool:
@@ -67,6 +75,11 @@ class Snapshots:
         """Since when, or -1."""
         began = self._began
         return -1.0 if began is None else time.monotonic() - began
+
+    @property
+    def changes_since(self) -> int:
+        """Changes of the map that no save has yet."""
+        return max(self._count_changes() - self._saved_changes, 0)
 
     def exists(self) -> bool:
         """Whether there is a file to load."""
@@ -80,7 +93,11 @@ class Snapshots:
         began = time.monotonic()
         # What SAVE would write meanwhile is less than what the file has.
         with self._saving:
+            # Nor may a save that waits take the place of a file that could not be read.
+            self._usable = False
             self.entries_loaded = load(self._byte_map, self.path, None)
+            self._usable = True
+            self._saved_changes = self._count_changes()
         self._report("snapshot-load", time.monotonic() - began)
         _log.info("%d entries from %s in %.2f s", self.entries_loaded, self.path, time.monotonic() - began)
         return self.entries_loaded
@@ -114,6 +131,9 @@ class Snapshots:
             raise NoSnapshotPathError
         if not self._saving.acquire(blocking=wait):
             raise SaveInProgressError
+        if not self._usable:
+            self._saving.release()
+            raise OSError(f"{self.path} could not be loaded, and is left as it is")
 
     def _finish(self) -> None:
         try:
@@ -126,6 +146,8 @@ class Snapshots:
 
     def _save(self) -> int:
         self._began = began = time.monotonic()
+        # Before: what changes meanwhile may be in the file or not.
+        changes = self._count_changes()
         try:
             entries = dump(self._byte_map, self.path, None)
         except Exception as error:
@@ -136,6 +158,7 @@ class Snapshots:
             self.last_seconds = time.monotonic() - began
             self._began = None
         self.last_error = None
+        self._saved_changes = changes
         self.last_save = time.time()
         self.saves += 1
         self._report("snapshot-save", self.last_seconds)

@@ -29,8 +29,12 @@ SOURCES = (
     "shardmap/**/*.py",
     "shardmap/**/*.pyi",
     "shardmap/py.typed",
+    "shardmap/service/page/*",
+    "deploy/*",
     "tests/**/*.py",
     "perf/**/*.py",
+    "perf/*.c",
+    "tests/fuzz/*.c",
 )
 #: Never in any archive: generated, compiled, or left by a tool.
 GENERATED = {".c", ".so", ".pyc", ".html", ".o"}
@@ -41,7 +45,7 @@ def problems_of_sdist(path: Path) -> list[str]:
         names = {str(PurePosixPath(*PurePosixPath(name).parts[1:])) for name in archive.getnames()}
     expected = {str(file.relative_to(ROOT)) for pattern in SOURCES for file in ROOT.glob(pattern) if file.is_file()}
     problems = [f"lacks {name}" for name in sorted(expected - names)]
-    problems += [f"holds {name}" for name in sorted(names) if PurePosixPath(name).suffix in GENERATED]
+    problems += [f"holds {name}" for name in sorted(names - expected) if PurePosixPath(name).suffix in GENERATED]
     return problems
 
 
@@ -54,7 +58,7 @@ def problems_of_wheel(path: Path) -> list[str]:
     # A glob, and not a list: what is added to the package must be in the wheel too.
     expected = {
         str(file.relative_to(ROOT))
-        for pattern in ("**/*.py", "**/*.pyi", "py.typed")
+        for pattern in ("**/*.py", "**/*.pyi", "py.typed", "service/page/*")
         for file in (ROOT / "shardmap").glob(pattern)
     }
     cores = {name for name in package if name.startswith("shardmap/_core.") and name.endswith(".so")}
@@ -62,7 +66,7 @@ def problems_of_wheel(path: Path) -> list[str]:
     problems += [f"holds {name}" for name in sorted(package - expected - cores)]
     if len(cores) != 1:
         problems.append(f"holds {len(cores)} compiled cores, not one")
-    if "Requires-Dist" in metadata:
+    if any(line.startswith("Requires-Dist") and "extra ==" not in line for line in metadata.splitlines()):
         problems.append("depends on another package")
     if not any(name.endswith("/licenses/LICENSE") for name in names):
         problems.append("lacks the licence")

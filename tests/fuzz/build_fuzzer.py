@@ -1,8 +1,10 @@
-"""Compile the core and snapshot_fuzzer.c with clang and libFuzzer, for the interpreter that runs this.
+"""Compile the core and fuzzer.c with clang and libFuzzer, for the interpreter that runs this.
 
-    python tests/fuzz/build_fuzzer.py build/fuzz/snapshot_fuzzer
+    python tests/fuzz/build_fuzzer.py snapshot build/fuzz/snapshot_fuzzer
     PYTHONPATH=.:tests/fuzz PYTHONMALLOC=malloc ASAN_OPTIONS=detect_leaks=0 \
         build/fuzz/snapshot_fuzzer -max_total_time=60 -max_len=4096 -rss_limit_mb=1000 corpus tests/fuzz/seeds/snapshot
+
+The same with ``server`` for what clients send.
 
 Needs clang with its runtime (Debian: clang, libclang-rt-dev), ``$CLANG`` or ``clang``, and the interpreter's library.
 ``SANITIZE=`` makes one without sanitizers, which is some times as fast.
@@ -27,18 +29,19 @@ SANITIZERS = os.environ.get("SANITIZE", "address,undefined")
 
 
 def main() -> int:
-    """Compile to the path given."""
+    """Compile for the target, to the path given."""
+    target = sys.argv[1]
     clang = os.environ.get("CLANG") or shutil.which("clang")
     if clang is None:
-        sys.exit("no clang: set CLANG, or use fuzz_snapshot.py, which needs none")
-    output = Path(sys.argv[1]).absolute()
+        sys.exit("no clang: set CLANG, or use fuzz.py, which needs none")
+    output = Path(sys.argv[2]).absolute()
     output.parent.mkdir(parents=True, exist_ok=True)
     generated = output.with_name("_core.c")
     cython = [sys.executable, "-m", "cython", "-3", "--module-name", "shardmap._core", "-I", "cysrc"]
     subprocess.run([*cython, "cysrc/_core.pyx", "-o", generated], cwd=ROOT, check=True)
     includes = ["-I", str(ROOT / "cysrc/include"), "-I", sysconfig.get_paths()["include"]]
     command = [clang, *FLAGS, f"-fsanitize=fuzzer{SANITIZERS and ','}{SANITIZERS}", *includes]
-    command += [str(generated), str(HERE / "snapshot_fuzzer.c"), *library(), "-rdynamic", "-o", str(output)]
+    command += [str(generated), f'-DTARGET="{target}"', str(HERE / "fuzzer.c"), *library(), "-rdynamic", "-o", str(output)]
     return subprocess.run(command, check=False).returncode
 
 

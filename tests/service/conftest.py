@@ -7,17 +7,14 @@ one with other settings. ``@pytest.mark.ours`` is for what only shardmap promise
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import AbstractContextManager, ExitStack
 from typing import Any
 
 import pytest
 import targets
-from targets import Target
+from targets import Connect, ServerWith, Target
 from wire import OK, Wire
-
-Connect = Callable[[], Wire]
-ServerWith = Callable[..., Target]
 
 
 def pytest_configure(config: pytest.Config) -> None:

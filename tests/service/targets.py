@@ -2,7 +2,8 @@
 
 ``SHARDMAP_TEST_SERVER`` chooses: nothing or ``thread`` for `shardmap.Server` in this process, ``process`` for ``python -m
 shardmap serve``, ``redis:HOST:PORT`` for a Redis or Valkey that somebody has started (``--databases 1``), on which the
-tests that hold for Redis show that what they expect is Redis's own. Settings have shardmap's names; on Redis they
+tests that hold for Redis show that what they expect is Redis's own (7.0.15; Valkey 9 answers some of it in other words,
+and is there for what it alone has: ``-m valkey``). Settings have shardmap's names; on Redis they
 become ``CONFIG SET`` of Redis's, taken back afterwards.
 """
 
@@ -14,15 +15,16 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-import shardmap
 from wire import OK, Closed, Wire
 
-__all__ = ["KIND", "Target", "another", "external", "free_port", "ours"]
+import shardmap
+
+__all__ = ["KIND", "Connect", "ServerWith", "Target", "another", "external", "free_port", "ours"]
 
 KIND = os.environ.get("SHARDMAP_TEST_SERVER") or "thread"
 
@@ -70,6 +72,11 @@ class Target:
 
     def connect(self, timeout: float = 30.0) -> Wire:
         return Wire(self.address, timeout)
+
+
+#: Of the fixtures `connect`, a new connection each time, and `server_with`, a server with these settings.
+Connect = Callable[[], Wire]
+ServerWith = Callable[..., Target]
 
 
 def _host() -> str:

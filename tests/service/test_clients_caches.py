@@ -80,7 +80,7 @@ def test_flask_caching(server: Target) -> None:
         CACHE_TYPE="RedisCache", CACHE_REDIS_URL=_url(server), CACHE_DEFAULT_TIMEOUT=60, CACHE_KEY_PREFIX="flask:"
     )
     cache = flask_caching.Cache(app)
-    calls = []
+    calls: list[object] = []
 
     @cache.memoize(50)
     def slow(number: int) -> int:
@@ -159,7 +159,7 @@ def test_aiocache_locks_are_refused_clearly(server: Target) -> None:
         host, port = server.address
         async with aiocache.Cache(aiocache.Cache.REDIS, endpoint=host, port=port) as cache:
             await cache.set("k", "v")
-            with pytest.raises(redis.ResponseError, match="(?i)script"):
+            with pytest.raises(redis.ResponseError, match=r"(?i)script"):
                 async with aiocache.lock.OptimisticLock(cache, "k") as optimistic:
                     await optimistic.cas("new")
             assert await cache.get("k") == "v"

@@ -12,8 +12,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-from conftest import Connect, ServerWith
-from targets import Target, free_port
+from targets import Connect, ServerWith, Target, free_port
 from wire import OK, packed
 
 Run = Callable[..., str]

@@ -5,9 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 import pytest
-from conftest import ServerWith
 from scripts import ANY, Flat, Matching, error, same
-from targets import Target
+from targets import ServerWith, Target
 from wire import OK, PONG, Closed, ReplyError, Simple, Wire, packed
 
 NOAUTH = error("NOAUTH Authentication required.")

@@ -17,9 +17,8 @@ from pathlib import Path
 
 import pytest
 from concurrency import scaled
-from conftest import Connect, ServerWith
 from scripts import error
-from targets import Target, another
+from targets import Connect, ServerWith, Target, another
 from wire import OK, PONG, Closed, Wire, packed
 
 #: Descriptors beside those of the connections, both ends of which are in this process.
@@ -200,9 +199,9 @@ def resident(process_id: int) -> int:
 
 @pytest.mark.ours
 def test_idle_clients_are_let_go(server_with: ServerWith) -> None:
-    target = server_with(idle_timeout=0.3)
+    target = server_with(idle_timeout=0.6)
     with target.connect() as idle, target.connect() as busy:
-        ends = time.monotonic() + 0.8
+        ends = time.monotonic() + 1.5
         while time.monotonic() < ends:
             assert busy("PING") == PONG
             time.sleep(0.05)

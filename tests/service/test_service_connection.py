@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from conftest import Connect
+from targets import Connect
 from scripts import ANY, DELIVERIES, Flat, Matching, converse, error, same, script
 from wire import NO_LIST, OK, PONG, Simple, Wire
 

@@ -8,9 +8,8 @@ import time
 import psutil
 import pytest
 import targets
-from conftest import Connect, ServerWith
 from scripts import error
-from targets import Target
+from targets import Connect, ServerWith, Target
 from test_service_clients import resident
 from wire import OK, PONG, QUEUED, Closed, ReplyError, Wire, packed
 
@@ -178,25 +177,24 @@ def test_a_value_of_512_megabytes(server_with: ServerWith) -> None:
 @pytest.mark.ours
 def test_a_server_that_runs_out_of_descriptors_recovers() -> None:
     """With no descriptor left new clients wait or are refused; those connected are served, and later ones again."""
-    with targets.process() as target:
-        with target.connect() as before:
-            assert before("PING") == PONG
-            resource.prlimit(target.process_id, resource.RLIMIT_NOFILE, (64, 64))
-            many = [target.connect() for _ in range(100)]
-            assert before("SET k v") == OK
-            assert before("GET k") == b"v"
-            for wire in many:
-                wire.close()
-            ends = time.monotonic() + 20
-            while time.monotonic() < ends:
-                try:
-                    with target.connect(1.0) as later:
-                        if later("GET k") == b"v":
-                            break
-                except (OSError, Closed):
-                    time.sleep(0.05)
-            else:
-                pytest.fail("nobody is accepted any more")
+    with targets.process() as target, target.connect() as before:
+        assert before("PING") == PONG
+        resource.prlimit(target.process_id, resource.RLIMIT_NOFILE, (64, 64))
+        many = [target.connect() for _ in range(100)]
+        assert before("SET k v") == OK
+        assert before("GET k") == b"v"
+        for wire in many:
+            wire.close()
+        ends = time.monotonic() + 20
+        while time.monotonic() < ends:
+            try:
+                with target.connect(1.0) as later:
+                    if later("GET k") == b"v":
+                        break
+            except (OSError, Closed):
+                time.sleep(0.05)
+        else:
+            pytest.fail("nobody is accepted any more")
 
 
 def test_wires_are_not_mixed_up(connect: Connect) -> None:

@@ -118,7 +118,7 @@ def test_conversation(wire: Wire, steps: Any, delivery: str) -> None:
 #: Strings that look like integers; `INCR` takes only the one way to write a number.
 NO_INTEGERS = [
     b"", b" ", b" 1", b"1 ", b"+1", b"01", b"-0", b"--1", b"-", b"+", b"1.0", b"1e3", b"0x10", b"one", b"1\0", b"\x001",
-    b"1\n", b"1_000", b"9223372036854775808", b"-9223372036854775809", b"99999999999999999999999999", "١".encode(), b"0" * 30,
+    b"1\n", b"1_000", b"9223372036854775808", b"-9223372036854775809", b"99999999999999999999999999", b"\xd9\xa1", b"0" * 30,
 ]  # fmt: skip
 
 

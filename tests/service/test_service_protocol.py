@@ -5,7 +5,7 @@ from __future__ import annotations
 import random
 
 import pytest
-from conftest import Connect
+from targets import Connect
 from scripts import error
 from wire import OK, PONG, Wire, packed
 

@@ -6,10 +6,9 @@ import time
 from typing import Any
 
 import pytest
-from conftest import Connect, ServerWith
 from scripts import ANY, Between, Flat, In, Matching, error, same
-from targets import Target
-from wire import OK, ReplyError, Simple, Wire
+from targets import Connect, ServerWith, Target
+from wire import NO_LIST, OK, ReplyError, Simple, Wire
 
 
 def arity(name: str) -> Any:
@@ -308,15 +307,19 @@ def test_the_application_shares_the_store(server: Target, wire: Wire) -> None:
 def test_the_application_breaks_a_watch(server: Target, wire: Wire) -> None:
     if server.byte_map is None:
         pytest.skip("not in this process")
-    for change in (
-        lambda m: m.__setitem__(b"k", b"2"),
-        lambda m: m.add(b"k", 1),
-        lambda m: m.pop(b"k"),
-        lambda m: m.clear(),
-        lambda m: m.expire(b"k", 50),
+    m = server.byte_map
+    for method, *words in (
+        ("__setitem__", b"k", b"2"),
+        ("set", b"k", b"1"),
+        ("add", b"k", 1),
+        ("pop", b"k"),
+        ("clear",),
+        ("expire", b"k", 50),
+        ("swap", b"k", b"2"),
+        ("update", {b"k": b"2"}),
     ):
-        server.byte_map[b"k"] = b"1"
+        m[b"k"] = b"1"
         assert wire.pipeline(["WATCH k", "MULTI"]) == [OK, OK]
-        change(server.byte_map)
-        assert wire.pipeline(["GET k", "EXEC"])[1] is not OK
-        assert wire("EXEC") == error("ERR EXEC without MULTI")
+        getattr(m, method)(*words)
+        assert same(NO_LIST, wire.pipeline(["SET done 1", "EXEC"])[1]), method
+        assert wire("EXISTS done") == 0

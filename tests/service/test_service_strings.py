@@ -135,9 +135,9 @@ SCRIPTS = [
     ),
     script(
         "set-expires",
-        ("SET k v PX 30", OK),
+        ("SET k v PX 200", OK),
         ("GET k", b"v"),
-        Wait(0.06),
+        Wait(0.3),
         ("GET k", None),
         ("EXISTS k", 0),
         ("TTL k", -2),

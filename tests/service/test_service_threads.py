@@ -8,8 +8,7 @@ from collections.abc import Callable, Sequence
 
 import pytest
 from concurrency import scaled
-from conftest import Connect
-from targets import Target
+from targets import Connect, Target
 from wire import NO_LIST, OK, QUEUED, Wire
 
 CLIENTS = 4
@@ -24,7 +23,7 @@ def together(*work: Callable[[], object]) -> None:
         barrier.wait(30)
         try:
             one()
-        except BaseException as error:  # noqa: BLE001  # Raised again in the thread that waits.
+        except BaseException as error:  # Raised again in the thread that waits.
             errors.append(error)
 
     threads = [threading.Thread(target=run, args=(one,)) for one in work]

@@ -6,7 +6,7 @@ import time
 from typing import Any
 
 import pytest
-from conftest import Connect
+from targets import Connect
 from scripts import ANY, DELIVERIES, converse, error, same, script
 from wire import NO_LIST, OK, PONG, QUEUED, Simple, Wire
 
@@ -260,10 +260,10 @@ def test_a_key_that_comes_and_goes_breaks_the_watch(connect: Connect) -> None:
 
 def test_a_watched_key_that_expires_breaks_the_watch(connect: Connect) -> None:
     watcher, other = connect(), connect()
-    assert other("SET k 1 PX 60") == OK
+    assert other("SET k 1 PX 250") == OK
     assert watcher("WATCH k") == OK
     assert watcher("GET k") == b"1"
-    time.sleep(0.1)
+    time.sleep(0.35)
     assert watcher.pipeline(["MULTI", "GET k"]) == [OK, QUEUED]
     assert same(NO_LIST, watcher("EXEC"))
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 import re
 import socket
 from collections.abc import Iterable, Sequence
-from typing import Any, Final
+from typing import Any, Final, Self
 
 __all__ = ["NO_LIST", "OK", "PONG", "QUEUED", "Closed", "Push", "ReplyError", "Simple", "Verbatim", "Wire", "arguments", "packed"]  # fmt: skip
 
@@ -18,7 +18,7 @@ __all__ = ["NO_LIST", "OK", "PONG", "QUEUED", "Closed", "Push", "ReplyError", "S
 PATIENCE = 30.0
 
 
-class Closed(Exception):
+class Closed(Exception):  # noqa: N818  # a state of the connection, expected as often as not
     """The server has closed the connection."""
 
 
@@ -132,7 +132,7 @@ class Wire:
             self.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         self._received = bytearray()
 
-    def __enter__(self) -> Wire:
+    def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *_: object) -> None:

@@ -26,7 +26,7 @@ def bgsave(state: State, request: Request) -> str:
         raise CommandError("ERR syntax error")
     try:
         state.snapshots.save_in_background()
-    except (SaveInProgressError, NoSnapshotPathError, RuntimeError) as error:
+    except (SaveInProgressError, NoSnapshotPathError, OSError, RuntimeError) as error:
         raise CommandError(f"ERR {_one_line(error)}") from None
     return "Background saving started"
 
@@ -48,6 +48,9 @@ def shutdown(state: State, request: Request) -> object:
             raise CommandError("ERR syntax error")
         raise CommandError("ERR No shutdown in progress.")
     saves = "NOSAVE" not in options and (bool(state.snapshots.path) or "SAVE" in options)
+    if state.loading:
+        # The file has more than the map.
+        saves = False
     if saves:
         # Before anything is stopped: without a snapshot the service goes on, and nothing is lost.
         try:

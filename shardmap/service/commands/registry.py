@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeVar
 
 from shardmap.service.state import State
 
@@ -42,6 +42,7 @@ class Then(NamedTuple):
 NO_REPLY = object()
 
 Handler = Callable[[State, Request], Any]
+H = TypeVar("H", bound=Handler)
 
 
 @dataclass(frozen=True)
@@ -63,13 +64,13 @@ _containers: set[str] = set()
 
 def command(
     name: str, usage: str = "", *, least: int = 0, most: int | None = None, slow: bool = False
-) -> Callable[[Handler], Handler]:
+) -> Callable[[H], H]:
     """Register a handler for a command or, ``"CONFIG GET"``, a subcommand with *least* to *most* arguments.
 
     The first line of its docstring is what HELP says of it.
     """
 
-    def register(handler: Handler) -> Handler:
+    def register(handler: H) -> H:
         _entries[name] = Entry(handler, usage, least, most, slow)
         container, space, _ = name.partition(" ")
         if space:

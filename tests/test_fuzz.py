@@ -1,4 +1,4 @@
-"""The fuzzer of snapshots (tests/fuzz) for a moment: that it works, and finds nothing quickly."""
+"""The fuzzers (tests/fuzz) for a moment: that they work, and find nothing quickly."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import pytest
 from concurrency import new_random, scaled
 from support import run_python_ok
 
-FUZZER = Path(__file__).parents[1] / "fuzz" / "fuzz_snapshot.py"
+FUZZER = Path(__file__).parent / "fuzz" / "fuzz.py"
 
 CHILD = """
 import runpy, sys
@@ -19,8 +19,9 @@ runpy.run_path(sys.argv[0], run_name="__main__")
 
 
 @pytest.mark.skipif(not FUZZER.exists(), reason="this is a copy of some of the tests")
-def test_a_short_run(tmp_path: Path) -> None:
+@pytest.mark.parametrize("target", ["snapshot", "server"])
+def test_a_short_run(target: str, tmp_path: Path) -> None:
     seed = str(new_random().getrandbits(32))
-    options = ["--seconds", str(scaled(2)), "--seed", seed, "--inputs", str(tmp_path)]
+    options = ["--target", target, "--seconds", str(scaled(2)), "--seed", seed, "--inputs", str(tmp_path)]
     print(run_python_ok(CHILD, str(FUZZER), *options))
     assert list(tmp_path.iterdir()) == []

@@ -1,8 +1,9 @@
-/* libFuzzer over snapshots: guided by what of the compiled core an input reaches, under AddressSanitizer and
+/* libFuzzer: guided by what of the compiled core an input reaches, under AddressSanitizer and
  * UndefinedBehaviorSanitizer.
  *
- * The core is linked in, instrumented, as the module shardmap._core of an embedded interpreter; snapshot_target.py asks
- * it about an input, snapshot_repair.py makes checksums right again after a mutation. build_fuzzer.py compiles this.
+ * The core is linked in, instrumented, as the module shardmap._core of an embedded interpreter. For the target "snapshot"
+ * snapshot_target.py asks it about an input, and snapshot_repair.py makes checksums right again after a mutation; the
+ * same for "server". build_fuzzer.py compiles this, with TARGET defined.
  */
 #include <Python.h>
 #include <stdint.h>
@@ -34,9 +35,9 @@ int LLVMFuzzerInitialize(int *argc, char ***argv) {
         abort();
     }
     Py_InitializeEx(0);
-    one_input = from("snapshot_target", "one_input");
-    mutated = from("snapshot_repair", "mutated");
-    repaired = from("snapshot_repair", "repaired");
+    one_input = from(TARGET "_target", "one_input");
+    mutated = from(TARGET "_repair", "mutated");
+    repaired = from(TARGET "_repair", "repaired");
     make_random = from("random", "Random");
     return 0;
 }
@@ -53,7 +54,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
     return 0;
 }
 
-/* Half of the mutations are libFuzzer's, of any bytes, and half know what a snapshot looks like. */
+/* Half of the mutations are libFuzzer's, of any bytes, and half know what an input looks like. */
 size_t LLVMFuzzerCustomMutator(uint8_t *data, size_t size, size_t max_size, unsigned int seed) {
     PyObject *rng = PyObject_CallFunction(make_random, "I", seed), *made;
     char *bytes;

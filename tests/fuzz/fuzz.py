@@ -1,10 +1,13 @@
-"""Fuzzing of snapshots with nothing but Python: seeds, mutations that keep checksums right, and all ways to read them.
+"""Fuzzing with nothing but Python: seeds, mutations, and a target that asks the core about each input.
 
-    python tests/fuzz/fuzz_snapshot.py --seconds 60 [--seed 1] [--inputs DIRECTORY]
+    python tests/fuzz/fuzz.py --seconds 60 [--target snapshot|server] [--seed 1] [--inputs DIRECTORY]
 
-Some of the inputs that are still snapshots are mutated further, and each that is refused for a reason that none was
-refused for before. One that fails is written to the directory and ends the run; one that crashes the process is there
-too, as ``last``. ``snapshot_fuzzer.c`` does the same guided by the core's coverage, for those who have clang.
+``snapshot``: files, with checksums that are kept right, read in all ways. ``server``: what clients send, whole and in
+pieces. Without a target each of them has its share of the time.
+
+Some of the inputs that are accepted are mutated further, and each that is refused for a reason that none was refused for
+before. One that fails is written to the directory and ends the run; one that crashes the process is there too, as
+``last``. ``fuzzer.c`` does the same guided by the core's coverage, for those who have clang.
 """
 
 from __future__ import annotations
@@ -19,10 +22,15 @@ from pathlib import Path
 HERE = Path(__file__).parent
 sys.path.insert(0, str(HERE))
 
-from snapshot_repair import mutated  # noqa: E402
-from snapshot_target import one_input  # noqa: E402
+import server_repair  # noqa: E402
+import server_target  # noqa: E402
+import snapshot_repair  # noqa: E402
+import snapshot_target  # noqa: E402
 
-SEEDS = HERE / "seeds" / "snapshot"
+TARGETS = {
+    "snapshot": (snapshot_target.one_input, snapshot_repair.mutated),
+    "server": (server_target.one_input, server_repair.mutated),
+}
 #: Inputs that are mutated further.
 MOST = 2000
 
@@ -31,17 +39,22 @@ def main() -> int:
     """Run for so long; 1 if an input fails."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--seconds", type=float, default=60)
+    parser.add_argument("--target", choices=sorted(TARGETS), action="append")
     parser.add_argument("--seed", type=int, default=random.SystemRandom().getrandbits(32))
     parser.add_argument("--inputs", type=Path, default=Path("build/fuzz"))
     options = parser.parse_args()
     options.inputs.mkdir(parents=True, exist_ok=True)
     print(f"seed {options.seed}", flush=True)
-    return fuzz(random.Random(options.seed), options.seconds, options.inputs)
+    targets = options.target or sorted(TARGETS)
+    for target in targets:
+        fuzz(target, random.Random(options.seed), options.seconds / len(targets), options.inputs)
+    return 0
 
 
-def fuzz(rng: random.Random, seconds: float, inputs: Path) -> int:
+def fuzz(target: str, rng: random.Random, seconds: float, inputs: Path) -> None:
     """See main()."""
-    corpus = [path.read_bytes() for path in sorted(SEEDS.iterdir())]
+    one_input, mutated = TARGETS[target]
+    corpus = [path.read_bytes() for path in sorted((HERE / "seeds" / target).iterdir())]
     number = right = 0
     outcomes = {""}
     last = os.open(inputs / "last", os.O_RDWR | os.O_CREAT | os.O_TRUNC)
@@ -56,7 +69,7 @@ def fuzz(rng: random.Random, seconds: float, inputs: Path) -> int:
         try:
             outcome = one_input(data)
         except BaseException:
-            path = inputs / f"failure-{number}"
+            path = inputs / f"{target}-failure-{number}"
             path.write_bytes(data)
             print(f"input {number} fails: {path}", flush=True)
             raise
@@ -68,9 +81,11 @@ def fuzz(rng: random.Random, seconds: float, inputs: Path) -> int:
             else:
                 corpus[rng.randrange(len(corpus))] = data
     took = time.monotonic() - begun
-    print(f"{number} inputs, {number / took:.0f} a second, {right} of them snapshots, {len(outcomes)} kinds of refusal")
+    print(
+        f"{target}: {number} inputs, {number / took:.0f} a second, {right} of them right, {len(outcomes)} kinds of refusal"
+    )
+    os.close(last)
     os.unlink(inputs / "last")
-    return 0
 
 
 if __name__ == "__main__":
