@@ -1,8 +1,8 @@
 """The thread that removes expired entries of all byte maps of the process.
 
-It starts when the first entry gets a time to live, and comes by every ``SHARDMAP_GC_INTERVAL`` seconds, or what a server
-has been told since (30; 0: never, then memory of expired entries is given back when somebody meets them, or by ``ByteMap.sweep()``). It needs the GIL only
-to wait.
+It starts when the first entry gets a time to live, and comes by every ``SHARDMAP_GC_INTERVAL`` seconds, or as often as
+a server has been told since. The default is 30; 0 is never: the memory of expired entries is given back when somebody
+meets them then, or by ``ByteMap.sweep()``. It needs the GIL only to wait.
 """
 
 from __future__ import annotations
@@ -30,10 +30,10 @@ class _Sweeper:
     def start(self) -> None:
         """Start the thread, unless it runs or is switched off."""
         with self.starting:
-            if self.thread is None or not self.thread.is_alive():
-                if config.gc_interval() > 0:
-                    self.thread = threading.Thread(target=_sweep, name="shardmap-sweeper", daemon=True)
-                    self.thread.start()
+            runs = self.thread is not None and self.thread.is_alive()
+            if not runs and config.gc_interval() > 0:
+                self.thread = threading.Thread(target=_sweep, name="shardmap-sweeper", daemon=True)
+                self.thread.start()
             _sweeper_state(True)
 
     def look_again(self) -> None:

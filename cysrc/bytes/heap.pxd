@@ -37,7 +37,7 @@ cdef extern from *:
     """
     #define SM_FREE_BLOCK UINT32_C(0x80000000)
     #define SM_AFTER_FREE UINT32_C(0x40000000)
-    /* Who keeps a record reads its flags without the lock, while others change references and AFTER_FREE in the word. */
+    /* Who keeps a record reads its flags without the lock, while others change references and AFTER_FREE. */
     #define sm_read_head(head) __atomic_load_n(head, __ATOMIC_RELAXED)
     #define sm_write_head(head, word) __atomic_store_n(head, word, __ATOMIC_RELAXED)
     """

@@ -52,8 +52,8 @@ cdef struct Element:
 
 
 cdef int advance_iterator(ByteIterator self, Element* element, ByteShard** busy) noexcept:
-    """Attached throughout, and no code of others runs. 1: there is an element; 0 at the end, or if a shard is busy; -1: no
-    memory."""
+    """Attached throughout, and no code of others runs. 1: there is an element; 0 at the end, or if a shard is busy; -1:
+    no memory."""
     cdef Record* record
     cdef Span span
     cdef int answer

@@ -83,8 +83,8 @@ cdef inline size_t large_bytes(size_t content) noexcept nogil:
 
 cdef bint draft_large(ByteStore* store, Draft* draft) noexcept nogil:
     """Copy key and value into memory of their own; nothing is locked. False: there is none."""
-    draft.large = <char*>lines_within(&store.budget, large_bytes(draft_content(draft)),
-                                       read_number(&store.budget.limit) // TABLE_SHARE)
+    cdef uint64_t rest = read_number(&store.budget.limit) // TABLE_SHARE
+    draft.large = <char*>lines_within(&store.budget, large_bytes(draft_content(draft)), rest)
     if draft.large is NULL:
         return False
     memcpy(draft.large, draft.key.data, draft.key.size)

@@ -15,7 +15,8 @@ cdef void address_text(sockaddr_storage* address, socklen_t size, char* text) no
         path = <sockaddr_un*>address
         # Up to 107 octets, which may have no end.
         if size > sizeof(unsigned short) and path.sun_path[0] != 0:
-            snprintf(text, NAME_ROOM, b"%.*s:0", <int>min(<size_t>size - sizeof(unsigned short), <size_t>107), path.sun_path)
+            snprintf(text, NAME_ROOM, b"%.*s:0", <int>min(<size_t>size - sizeof(unsigned short), <size_t>107),
+                     path.sun_path)
         else:
             snprintf(text, NAME_ROOM, b"unix:0")
 

@@ -56,7 +56,8 @@ cdef inline Command* find_command(Span name) noexcept nogil:
     return NULL
 
 
-cdef void define(const char* name, int arity, uint32_t flags, Handler run, int first=0, int last=0, int step=0) noexcept:
+cdef void define(const char* name, int arity, uint32_t flags, Handler run, int first=0, int last=0,
+                 int step=0) noexcept:
     cdef Command* command = &commands[n_commands]
     global n_commands
     command.name = name

@@ -19,8 +19,8 @@ cdef class Call:
             self.handed = NULL
 
     def reply(self, value, /):
-        """Send a reply: a str is a status, bytes a bulk string, an int, a float, None, a bool, a list or a tuple an array, a
-        dict a map, a set a set, an exception an error, whose text is sent as it is.
+        """Send a reply: a str is a status, bytes a bulk string, an int, a float, None, a bool, a list or a tuple an
+        array, a dict a map, a set a set, an exception an error, whose text is sent as it is.
 
         Raises RuntimeError if there was one before, TypeError for anything else, which is answered with an error.
         """
@@ -72,8 +72,8 @@ cdef int encode_reply(Buffer* out, uint32_t protocol, object value) except -1:
         for item in value:
             encode_reply(out, protocol, item)
     else:
-        raise TypeError(f"a reply of type {type(value).__name__}: allowed are str, bytes, int, float, bool, None, list, "
-                        "tuple, dict, set and exceptions")
+        raise TypeError(f"a reply of type {type(value).__name__}: allowed are str, bytes, int, float, bool, None, "
+                        "list, tuple, dict, set and exceptions")
     if out.failed:
         raise MemoryError
     return 0
@@ -199,11 +199,11 @@ cdef class CoreServer:
         with nogil:
             server_stop(self.server)
 
-    def kill(self, uint64_t id, /):
+    def kill(self, uint64_t client, /):
         """Close a client's connection; False if there is none with this number."""
         cdef bint found
         with nogil:
-            found = kill_client(self.server, id)
+            found = kill_client(self.server, client)
         return found
 
     # -- numbers -------------------------------------------------------------------------------------------------------
@@ -213,8 +213,8 @@ cdef class CoreServer:
         return statistics_of(self.server)
 
     def command_statistics(self):
-        """For each command that was called: name, calls, microseconds, rejected, failed, and the calls by their time: below
-        2**i * 250 ns."""
+        """For each command that was called: name, calls, microseconds, rejected, failed, and the calls by their time:
+        below 2**i * 250 ns."""
         return command_statistics_of(self.server)
 
     def error_statistics(self):
@@ -263,7 +263,7 @@ cdef class CoreServer:
             memcpy(script_names[i], bytes_data(<PyObject*>name), 41)
 
     def run_script(self, str sha1, bytes key, bytes token, int64_t duration=0, bint adds=False):
-        """Do what the script of this name does to a lock: 1, 0, or MemoryError if there is no room for a time to live."""
+        """Do what the script of this name does to a lock: 1, 0, or MemoryError without room for a time to live."""
         cdef bytes name = sha1.encode("ascii")
         cdef int script = script_of(span_of(name))
         if script < 0 or not -MOST_DURATION <= duration <= MOST_DURATION:

@@ -20,7 +20,7 @@ cdef inline bint may_change(int64_t former, int64_t deadline, uint32_t condition
 
 
 cdef int set_deadline_if(Loop* loop, Spot* spot, int64_t deadline, uint32_t condition, int64_t* former) noexcept nogil:
-    """DONE; NOT_DONE: the key is absent, or the condition does not hold_shards; IS_FULL. A deadline that is past removes."""
+    """DONE; NOT_DONE: the key is absent, or the condition does not hold; IS_FULL. A deadline that is past removes."""
     cdef int answer, _eviction
     for _eviction in range(MOST_EVICTIONS_ELSEWHERE):
         answer = NOT_DONE

@@ -24,8 +24,8 @@ cdef void fail_unknown(Loop* loop, Request* request) noexcept nogil:
     for i in range(1, request.n):
         if at - first >= UNKNOWN_TEXT:
             break
-        at += snprintf(text + at, room - at, b"'%.*s' ", <int>min(request.arguments[i].size, UNKNOWN_TEXT - (at - first)),
-                       request.arguments[i].data)
+        at += snprintf(text + at, room - at, b"'%.*s' ",
+                       <int>min(request.arguments[i].size, UNKNOWN_TEXT - (at - first)), request.arguments[i].data)
     fail_with(loop, text, min(at, room - 1))
 
 

@@ -1,8 +1,8 @@
 # Commands that Python answers: rare ones, which need no speed and are said better there.
 #
 # The client waits, with what it sends meanwhile; its loop goes on with the others. A thread of Python takes the command
-# (`take_handed`), makes the reply, and puts it into the loop's inbox. Whoever waits for an answer is not freed before it
-# has come.
+# (`take_handed`), makes the reply, and puts it into the loop's inbox. Whoever waits for an answer is not freed before
+# it has come.
 
 cdef void wake(Loop* loop) noexcept nogil:
     cdef uint64_t one = 1

@@ -1,5 +1,5 @@
-# EVALSHA of the three scripts of redis-py's Lock, which are conditional writes of one key: they are known by their SHA-1
-# and done natively; for EVAL Python finds the SHA-1. There is no Lua here: every other script is refused.
+# EVALSHA of the three scripts of redis-py's Lock, which are conditional writes of one key: they are known by their
+# SHA-1 and done natively; for EVAL Python finds the SHA-1. There is no Lua here: every other script is refused.
 #
 #   release    KEYS[1] = name, ARGV[1] = token                          delete if the value is the token
 #   extend     ARGV[2] = milliseconds, ARGV[3] = "0" adds, else sets    a time to live, if it is and has one

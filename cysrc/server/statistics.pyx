@@ -99,7 +99,6 @@ cdef list shard_statistics_of(ByteStore* store):
 
 cdef list clients_of(Server* server):
     cdef Loop* loop
-    cdef Client* client
     cdef Client* copies
     cdef uint64_t n, room
     cdef uint32_t i
@@ -152,7 +151,8 @@ cdef uint64_t copy_clients(Loop* loop, Client* copies, uint64_t room) noexcept n
 cdef dict client_row(Client* client, uint32_t loop):
     cdef uint64_t now = steady_ns()
     return {
-        "id": client.id, "fd": client.source.fd, "addr": text_of(client.address), "laddr": text_of(client.local_address),
+        "id": client.id, "fd": client.source.fd, "addr": text_of(client.address),
+        "laddr": text_of(client.local_address),
         "name": text_of(client.name), "lib_name": text_of(client.library), "lib_ver": text_of(client.library_version),
         "age": (now - client.since) // 1000000000, "idle": max(<int64_t>(now - client.active), 0) // 1000000000,
         "resp": client.protocol, "authenticated": client.state & AUTHENTICATED != 0,

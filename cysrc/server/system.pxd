@@ -43,7 +43,8 @@ cdef extern from *:
     #define sm_clear_errno() ((void)(errno = 0))
 
     /* Numbers that one thread changes and others read at any time. */
-    #define sm_bump(number, by) __atomic_store_n(number, __atomic_load_n(number, __ATOMIC_RELAXED) + (by), __ATOMIC_RELAXED)
+    #define sm_bump(number, by) \\
+        __atomic_store_n(number, __atomic_load_n(number, __ATOMIC_RELAXED) + (by), __ATOMIC_RELAXED)
     #define sm_note(number, value) __atomic_store_n(number, value, __ATOMIC_RELAXED)
     #define sm_seen(number) __atomic_load_n(number, __ATOMIC_RELAXED)
     #define sm_add_atomically(number, by) (__atomic_add_fetch(number, (uint64_t)(int64_t)(by), __ATOMIC_RELAXED))

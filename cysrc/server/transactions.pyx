@@ -4,8 +4,8 @@
 # whether the watched keys are as they were, runs the commands, and gives the locks back: nobody sees a part of it.
 #
 # A watched key's record is kept. While it is, its memory is used for no other, and whoever changes the value has to put
-# another record in its place; so the key is as it was if it has the same record with the same deadline. For a key that is
-# absent the shard notes when one with its hash comes, so that it is noticed too if it has gone again.
+# another record in its place; so the key is as it was if it has the same record with the same deadline. For a key that
+# is absent the shard notes when one with its hash comes, so that it is noticed too if it has gone again.
 
 cdef void forget_queue(Client* client) noexcept nogil:
     cdef Queued* queued

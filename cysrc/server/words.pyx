@@ -60,8 +60,8 @@ cdef int64_t boot_began = 0             # ms of unix time
 
 
 cdef int64_t boot_to_unix_ms() noexcept nogil:
-    """What is to be added to a time of the boot clock. The same each time unless a clock is set, so that a point in time
-    that was given comes back as it was."""
+    """What is to be added to a time of the boot clock. The same each time unless a clock is set, so that a point in
+    time that was given comes back as it was."""
     cdef int64_t offset = unix_ns() // 1000000 - boot_ms()
     cdef int64_t known = read_count(&boot_began)
     if not -CLOCK_JITTER <= offset - known <= CLOCK_JITTER:

@@ -41,7 +41,15 @@ def main() -> int:
     subprocess.run([*cython, "cysrc/_core.pyx", "-o", generated], cwd=ROOT, check=True)
     includes = ["-I", str(ROOT / "cysrc/include"), "-I", sysconfig.get_paths()["include"]]
     command = [clang, *FLAGS, f"-fsanitize=fuzzer{SANITIZERS and ','}{SANITIZERS}", *includes]
-    command += [str(generated), f'-DTARGET="{target}"', str(HERE / "fuzzer.c"), *library(), "-rdynamic", "-o", str(output)]
+    command += [
+        str(generated),
+        f'-DTARGET="{target}"',
+        str(HERE / "fuzzer.c"),
+        *library(),
+        "-rdynamic",
+        "-o",
+        str(output),
+    ]
     return subprocess.run(command, check=False).returncode
 
 

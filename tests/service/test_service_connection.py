@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from targets import Connect
 from scripts import ANY, DELIVERIES, Flat, Matching, converse, error, same, script
+from targets import Connect
 from wire import NO_LIST, OK, PONG, Simple, Wire
 
 SYNTAX = error("ERR syntax error")

@@ -5,8 +5,8 @@ from __future__ import annotations
 import random
 
 import pytest
-from targets import Connect
 from scripts import error
+from targets import Connect
 from wire import OK, PONG, Wire, packed
 
 TEXT = [b"SET", b"key\r\n\0", b"$3\r\nfoo\r\n*1\r\n"]

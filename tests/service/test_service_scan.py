@@ -8,9 +8,9 @@ import time
 from collections.abc import Iterator
 
 import pytest
-from targets import Connect
 from concurrency import scaled
 from scripts import error, same
+from targets import Connect
 from wire import OK, Wire
 
 SYNTAX = error("ERR syntax error")

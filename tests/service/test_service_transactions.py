@@ -6,8 +6,8 @@ import time
 from typing import Any
 
 import pytest
-from targets import Connect
 from scripts import ANY, DELIVERIES, converse, error, same, script
+from targets import Connect
 from wire import NO_LIST, OK, PONG, QUEUED, Simple, Wire
 
 NOT_AN_INTEGER = error("ERR value is not an integer or out of range")
