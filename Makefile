@@ -21,7 +21,7 @@ THREADS ?=
 MAKEFLAGS += --no-builtin-rules
 export PIP_DISABLE_PIP_VERSION_CHECK = 1
 
-.PHONY: help build run demo test bench bench-server locust locust-web lint format ft-test stress linearizability models soak fuzz debug asan ubsan tsan coverage dist clean
+.PHONY: help build run demo test bench bench-server locust locust-web lint format ft-test test-clients stress linearizability models soak fuzz debug asan ubsan tsan coverage dist clean
 
 # Empty unless PYTHON_FT runs and is free-threaded.
 FT := $(shell $(PYTHON_FT) -c 'import sysconfig; print("yes" * bool(sysconfig.get_config_var("Py_GIL_DISABLED")))' 2>/dev/null)
@@ -86,6 +86,9 @@ demo: $(VENVS:=/.stamp-built)  ## index a tree of source files with threads: mak
 
 test: $(VENVS:=/.stamp-built)  ## the test suite, on Python and on free-threaded Python where there is one
 	@$(call on_each,-m pytest $(ARGS))
+
+test-clients: .venv/.stamp-built .venv/.stamp-group-clients  ## the service with redis-py, Django, redis-cli and others, as far as they are there
+	.venv/bin/python -m pytest tests/service/test_clients_*.py $(ARGS)
 
 ft-test: .venv-ft/.stamp-built  ## the test suite on free-threaded Python only
 	.venv-ft/bin/python -m pytest $(ARGS)
