@@ -405,11 +405,14 @@ cdef void swap_contents(ByteShard* shard, ByteShard* loaded) noexcept nogil:
     loaded.misses = shard.misses
     loaded.expired += shard.expired
     loaded.evicted += shard.evicted
+    loaded.contended = shard.contended
+    loaded.expectations = shard.expectations
     loaded.heap.rest = shard.heap.rest
     memcpy(&former, shard, sizeof(ByteShard))
     memcpy(shard, loaded, sizeof(ByteShard))
     memcpy(loaded, &former, sizeof(ByteShard))
     loaded.base.lock = 0
+    fulfil_all(shard)
 
 
 cdef bint may_be_apart(ByteStore* store) noexcept nogil:

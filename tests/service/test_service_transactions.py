@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import time
+from pathlib import Path
 from typing import Any
 
 import pytest
 from scripts import ANY, DELIVERIES, converse, error, same, script
-from targets import Connect
+from targets import Connect, Target
 from wire import NO_LIST, OK, PONG, QUEUED, Simple, Wire
+
+import shardmap
 
 NOT_AN_INTEGER = error("ERR value is not an integer or out of range")
 DISCARDED = error("EXECABORT Transaction discarded because of previous errors.")
@@ -256,6 +259,24 @@ def test_a_key_that_comes_and_goes_breaks_the_watch(connect: Connect) -> None:
     assert other.pipeline(["SET k 1", "DEL k"]) == [OK, 1]
     assert watcher("MULTI") == OK
     assert same(NO_LIST, watcher("EXEC"))
+
+
+@pytest.mark.ours
+@pytest.mark.parametrize("wanted", [b"none", b"other"])
+def test_a_load_by_the_application_breaks_the_watch(
+    server: Target, connect: Connect, tmp_path: Path, wanted: bytes
+) -> None:
+    """It puts whole shards in the place of those where the key is watched, so it counts as a change whatever it loads."""
+    if server.byte_map is None:
+        pytest.skip("the store is in another process")
+    shardmap.ByteMap({wanted: b"1"}).dump(tmp_path / "s.snap")
+    for _ in range(2):
+        watcher = connect()
+        assert watcher("FLUSHALL") == OK
+        assert watcher("WATCH none") == OK
+        server.byte_map.load(tmp_path / "s.snap")
+        assert watcher.pipeline(["MULTI", "GET none"]) == [OK, QUEUED]
+        assert same(NO_LIST, watcher("EXEC"))
 
 
 def test_a_watched_key_that_expires_breaks_the_watch(connect: Connect) -> None:
