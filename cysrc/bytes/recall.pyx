@@ -19,6 +19,8 @@
 # Not kept: records with a deadline, whose time comes without a write; and values while the store evicts what was not
 # used for long, because it would not learn of such reads.
 #
+# A key object is remembered when it is used for the second time.
+#
 # GIL builds have one table for the process. Free-threaded builds have one for each thread, in its thread state's dict,
 # so that it goes with the thread state while objects can still be dropped.
 
@@ -36,11 +38,14 @@ cdef enum:
     # Sets of two slots: of 1,000 keys in use 20 find no room. Half of this for each thread of a free-threaded build.
     RECALL_BITS = 11
     RECALL_SETS = 1 << RECALL_BITS
+    # Sets of tags of keys that were seen once: 16 KiB.
+    MET_BITS = 11
     # Bytes of a key or a value that is kept: all slots together keep 4 MiB alive at most.
     MOST_RECALLED = 512
 
 cdef extern from *:
     """
+    #define SM_MET_BITS 11
     #if SM_FREE_THREADED
     SM_THREAD_LOCAL void *sm_recall;
     #else
@@ -150,6 +155,32 @@ cdef inline void note_recall(Recalled* seen, Spot* spot) noexcept nogil:
     seen.changes = spot.shard.changes
 
 
+cdef extern from *:
+    """
+    /* What was seen once, shared by all threads: four tags of 16 bits in a set, the newest lowest. */
+    static uint64_t sm_met[1 << SM_MET_BITS];
+
+    static inline int sm_met_before(uint64_t at, uint64_t tag) {
+        uint64_t tags = __atomic_load_n(&sm_met[at], __ATOMIC_RELAXED), zero_where_equal;
+        zero_where_equal = tags ^ tag * UINT64_C(0x0001000100010001);
+        /* Has one of the four a borrow out of nothing? Then it is zero (or, seldom, above one that is). */
+        if ((zero_where_equal - UINT64_C(0x0001000100010001)) & ~zero_where_equal & UINT64_C(0x8000800080008000)) {
+            return 1;
+        }
+        __atomic_store_n(&sm_met[at], tags << 16 | tag, __ATOMIC_RELAXED);
+        return 0;
+    }
+    """
+    bint sm_met_before(uint64_t at, uint64_t tag) noexcept nogil
+
+
+cdef inline bint met_before(PyObject* key, uint64_t mixed) noexcept nogil:
+    """Has a key been used at this address, with this hash? Keys that are made, used once and dropped are most of the
+    keys of many programs; to remember each took longer than the look-up. (Other keys often get their addresses, so the
+    hash is asked for too.) A wrong answer costs or saves a little time."""
+    return sm_met_before((<uint64_t><size_t>key * GOLDEN) >> (64 - MET_BITS), (mixed >> 20 & 0xFFFF) | 1)
+
+
 cdef inline void recall_later(PyObject* key, PyObject* value, Recalled* seen) noexcept:
     """Remember what was noted of a key object and, unless NULL, the value that it had then."""
     cdef Recalled* slot
@@ -157,6 +188,8 @@ cdef inline void recall_later(PyObject* key, PyObject* value, Recalled* seen) no
     if unlikely(bytes_size(key) > MOST_RECALLED) or unlikely(recall_table is NULL) and not make_recall_table():
         return
     slot = recall_set(key)
+    if slot.key != key and (slot + 1).key != key and not met_before(key, seen.mixed):
+        return
     if slot.key != key:
         if slot.key is not NULL and (slot + 1).key != key:
             # The older of the two goes.
