@@ -21,7 +21,6 @@ from __future__ import annotations
 
 import os
 import re
-import secrets
 from collections.abc import Mapping
 
 from shardmap.errors import ConfigError
@@ -98,7 +97,7 @@ def hash_seed(argument: int | None) -> int:
     text = os.environ.get(SEED_VARIABLE)
     if text is not None:
         return _check_seed(SEED_VARIABLE, _parse(SEED_VARIABLE, text, "an integer from 0 to 2**64 - 1"))
-    return secrets.randbits(64)
+    return int.from_bytes(os.urandom(8), "little")
 
 
 def capacity(argument: int) -> int:

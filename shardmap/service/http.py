@@ -67,13 +67,11 @@ Reply = tuple[HTTPStatus, bytes, str]
 
 
 class HttpServers:
-    """One for each address of the service; none if the port is 0."""
+    """One for each address of the service."""
 
     def __init__(self, state: State, addresses: Sequence[str], port: int) -> None:
         self._servers: list[_Server] = []
         self._threads: list[threading.Thread] = []
-        if not port:
-            return
         pages = _Pages(state)
         try:
             for address in addresses:

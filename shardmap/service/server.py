@@ -19,7 +19,7 @@ import time
 import weakref
 from collections.abc import Callable
 from types import TracebackType
-from typing import Self, Unpack
+from typing import TYPE_CHECKING, Self, Unpack
 
 from shardmap import config
 from shardmap._core import CoreServer
@@ -28,7 +28,6 @@ from shardmap.errors import ConfigError
 from shardmap.service import descriptors
 from shardmap.service.calls import Calls
 from shardmap.service.configuration import Configuration
-from shardmap.service.http import HttpServers
 from shardmap.service.keeper import Keeper
 from shardmap.service.latency import LatencyMonitor
 from shardmap.service.listeners import Listeners, check_public, resolve
@@ -36,6 +35,9 @@ from shardmap.service.sampler import Sampler
 from shardmap.service.settings import Options, Settings
 from shardmap.service.snapshots import Snapshots
 from shardmap.service.state import State
+
+if TYPE_CHECKING:
+    from shardmap.service.http import HttpServers
 
 __all__ = ["Server"]
 
@@ -246,7 +248,7 @@ class Server:
     def http_addresses(self) -> list[str]:
         """URLs of the page, /metrics and so on; empty if that is off."""
         running = self._running
-        return [] if running is None else running.http.urls()
+        return [] if running is None or running.http is None else running.http.urls()
 
     def _must_run(self) -> State:
         running = self._running
@@ -257,6 +259,15 @@ class Server:
     def __repr__(self) -> str:
         where = ", ".join(self.addresses) or "stopped"
         return f"{type(self).__name__}({where})"
+
+
+def _http_servers(state: State, addresses: list[str], port: int) -> HttpServers | None:
+    """None if the port is 0: the module takes 4 MB, of which a service without a page has no use."""
+    if not port:
+        return None
+    from shardmap.service.http import HttpServers  # noqa: PLC0415
+
+    return HttpServers(state, addresses, port)
 
 
 class _Running:
@@ -287,7 +298,7 @@ class _Running:
                 threads=settings.threads,
             )
             self.calls = Calls(self.state)
-            self.http = HttpServers(self.state, [address for _, address in places], settings.http_port)
+            self.http = _http_servers(self.state, [address for _, address in places], settings.http_port)
         except BaseException:
             self.listeners.close()
             raise
@@ -306,7 +317,8 @@ class _Running:
         for thread in self._loops:
             thread.start()
         self.calls.start()
-        self.http.start()
+        if self.http is not None:
+            self.http.start()
         if state.loading:
             state.snapshots.load()
             state.loading = False
@@ -325,7 +337,8 @@ class _Running:
                 thread.join()
         if not self.calls.join(LAST_CALLS):
             _log.warning("a call is still being answered")
-        self.http.stop()
+        if self.http is not None:
+            self.http.stop()
         self.listeners.close()
         self.keeper.end()
         self.state.snapshots.join()

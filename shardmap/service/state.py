@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import secrets
 import time
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
@@ -82,7 +81,7 @@ class State:
     loading: bool = False
     started: float = field(default_factory=time.time)
     started_steady: float = field(default_factory=time.monotonic)
-    run_id: str = field(default_factory=lambda: secrets.token_hex(20))
+    run_id: str = field(default_factory=lambda: os.urandom(20).hex())
     #: The counts of what cannot be set back, when CONFIG RESETSTAT came last.
     baseline: Shard = NOTHING
 
