@@ -12,6 +12,7 @@ cdef struct Buffer:
     size_t room
     size_t limit                        # of the content, roughly; 0: none
     bint failed                         # there was no memory, or too much: the content is incomplete
+    bint too_much                       # it would have been beyond the limit
 
 cdef enum:
     LEAST_ROOM = 1024                   # bytes
@@ -40,6 +41,7 @@ cdef bint buffer_grow(Buffer* buffer, size_t more) noexcept nogil:
         buffer.end = size
         return True
     if buffer.limit and size + more > buffer.limit:
+        buffer.too_much = True
         moved = NULL
     else:
         moved = <char*>malloc(room)

@@ -50,7 +50,8 @@ cdef inline Command* find_command(Span name) noexcept nogil:
     at = command_hash(name.data, name.size)
     while command_slots[at]:
         command = &commands[command_slots[at] - 1]
-        if likely(strncasecmp(command.name, name.data, name.size) == 0 and command.name[name.size] == 0):
+        # Its size first: a name with a zero octet would end there for the comparison.
+        if likely(command.name_size == name.size and strncasecmp(command.name, name.data, name.size) == 0):
             return command
         at = (at + 1) % COMMAND_SLOTS
     return NULL
@@ -61,6 +62,7 @@ cdef void define(const char* name, int arity, uint32_t flags, Handler run, int f
     cdef Command* command = &commands[n_commands]
     global n_commands
     command.name = name
+    command.name_size = <uint32_t>strlen(name)
     command.arity = arity
     command.flags = flags
     command.first_key = first
@@ -129,8 +131,8 @@ cdef void define_keys() noexcept:
     define(b"rename", 3, WRITES, run_rename, 1, 2)
     define(b"renamenx", 3, WRITES | FAST, run_renamenx, 1, 2)
     define(b"copy", -3, WRITES | DENY_OOM, run_copy, 1, 2)
-    define(b"object", -2, READS, run_object)
-    define(b"memory", -2, READS, run_memory)
+    define(b"object", -2, READS | WHOLE_STORE, run_object)
+    define(b"memory", -2, READS | WHOLE_STORE, run_memory)
     define(b"randomkey", 1, READS | WHOLE_STORE, run_randomkey)
     define(b"keys", 2, READS | WHOLE_STORE, run_keys)
     define(b"scan", -2, READS | WHOLE_STORE, run_scan)

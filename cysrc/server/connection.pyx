@@ -86,6 +86,8 @@ cdef bint authenticate(Loop* loop, Span* user, Span password) noexcept nogil:
                  b"sure your configuration is correct?")
             return False
         if is_word(user[0], b"default"):
+            # There may have been a password when it connected.
+            loop.client.state |= AUTHENTICATED
             return True
     elif (user is NULL or is_word(user[0], b"default")) and is_password(loop.settings, password):
         loop.client.state |= AUTHENTICATED

@@ -1,6 +1,7 @@
 # CoreServer, Call: the service as Python sees it (shardmap/service/).
 
 @cython.final
+@cython.no_gc_clear
 cdef class Call:
     """A command that a client waits for Python to answer: `name` in upper case, `arguments` as they were sent, the
     `client`'s number. One that goes without a reply answers with an internal error."""
@@ -25,7 +26,8 @@ cdef class Call:
         Raises RuntimeError if there was one before, TypeError for anything else, which is answered with an error.
         """
         cdef Buffer out
-        cdef Handed* handed = self.handed
+        # Taken at once: what is to be sent may run Python code, which may come here again.
+        cdef Handed* handed = <Handed*>exchange_word(<size_t*>&self.handed, 0)
         if handed is NULL:
             raise RuntimeError("reply(): this call has been answered")
         memset(&out, 0, sizeof(out))
@@ -33,8 +35,8 @@ cdef class Call:
             encode_reply(&out, handed.protocol, value)
         except BaseException:
             buffer_free(&out)
+            store_word(<size_t*>&self.handed, <size_t>handed)
             raise
-        self.handed = NULL
         with nogil:
             answer_handed(self.server.server, handed, &out, out.end > 0 and out.data[0] == 45)
 
@@ -166,8 +168,12 @@ cdef class CoreServer:
             raise ValueError(f"thread={thread}: allowed are 0 to {self.server.threads - 1}")
         if self.server.settings is NULL:
             raise RuntimeError("configure() comes before run()")
+        if add_to_flag(&self.server.loops[thread].has_thread, 1) != 1:
+            add_to_flag(&self.server.loops[thread].has_thread, -1)
+            raise RuntimeError(f"run({thread}): another thread is in it")
         with nogil:
             loop_run(&self.server.loops[thread])
+        add_to_flag(&self.server.loops[thread].has_thread, -1)
 
     def next_call(self):
         """Wait for a command that Python answers; None after stop()."""

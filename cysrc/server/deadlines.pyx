@@ -34,7 +34,7 @@ cdef int set_deadline_if(Loop* loop, Spot* spot, int64_t deadline, uint32_t cond
                 elif set_deadline(spot, deadline) != STORED:
                     answer = IS_FULL
         leave_spot(loop, spot)
-        if likely(answer != IS_FULL) or loop.holds or not evict_elsewhere(loop.store):
+        if likely(answer != IS_FULL) or not evict_anywhere(loop):
             break
     return answer
 

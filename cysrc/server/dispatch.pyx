@@ -70,7 +70,9 @@ cdef inline void run_command(Loop* loop, Request* request) noexcept nogil:
     if not spots_for_keys(loop, request):
         fail(loop, NO_MEMORY_LEFT)
         return
-    takes_locks = not loop.holds and command.run is not run_watch and key_count(request) > 1
+    # MSET and MSETNX rely on the locks for a single key, too.
+    takes_locks = (not loop.holds and command.run is not run_watch
+                   and (key_count(request) > 1 or command.step > 1))
     if takes_locks:
         want_keys(loop, request)
         hold_shards(loop)

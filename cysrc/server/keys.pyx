@@ -70,7 +70,7 @@ cdef int copy_held(Loop* loop, Spot* source, Spot* target, bint may_replace) noe
     # So that it does not go to make room for its own copy.
     if not keep_record(source.shard, source.record):
         return IS_FULL
-    answer = write_held(&write, target)
+    answer = write_held(loop, &write, target)
     release_record(source.shard, ref)
     return answer if answer < 0 else COPIED if answer == DONE else TARGET_THERE
 

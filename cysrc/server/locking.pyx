@@ -102,19 +102,73 @@ cdef void want_keys(Loop* loop, Request* request) noexcept nogil:
 
 cdef inline int perform_write(Loop* loop, Write* write, Spot* spot) noexcept nogil:
     """DONE, NOT_DONE, IS_FULL or TOO_LARGE."""
-    return write_at(write, spot) if likely(not loop.holds) else write_held(write, spot)
+    return write_at(write, spot) if likely(not loop.holds) else write_held(loop, write, spot)
 
 
-cdef int write_held(Write* write, Spot* spot) noexcept nogil:
-    cdef ByteStore* store = spot.shard.store
-    cdef int answer
-    if not could_ever_fit(store, &write.draft):
+cdef int write_held(Loop* loop, Write* write, Spot* spot) noexcept nogil:
+    cdef ByteStore* store = loop.store
+    cdef Draft* draft = &write.draft
+    cdef int answer = IS_FULL
+    cdef uint64_t _eviction
+    if not could_ever_fit(store, draft):
         return TOO_LARGE
-    if draft_is_large(store, &write.draft) and not draft_large(store, &write.draft):
-        return IS_FULL
-    answer = write_locked(write, spot)
-    draft_forget(store, &write.draft)
+    for _eviction in range(most_evictions(draft)):
+        if not draft_is_large(store, draft) or draft.large is not NULL or draft_large(store, draft):
+            answer = write_locked(write, spot)
+            if likely(answer != IS_FULL):
+                break
+            forget_former(loop, write)
+        if not evict_anywhere(loop):
+            break
+    draft_forget(store, draft)
     return answer
+
+
+cdef inline uint64_t most_evictions(Draft* draft) noexcept nogil:
+    return MOST_EVICTIONS_ELSEWHERE + 2 * draft_content(draft) // LEAST_LARGE
+
+
+cdef bint evict_anywhere(Loop* loop) noexcept nogil:
+    """As evict_elsewhere, also for one who holds locks. Records that were found are to be looked up again."""
+    if likely(not loop.holds):
+        return evict_elsewhere(loop.store)
+    return evict_from_others(loop) or evict_from_held(loop)
+
+
+cdef inline bint is_held(Loop* loop, uint32_t index) noexcept nogil:
+    return (loop.held[index >> 6] >> (index & 63) & 1) != 0
+
+
+cdef bint evict_from_others(Loop* loop) noexcept nogil:
+    """From shards whose lock is free at the moment: to wait for one out of order could be for ever."""
+    cdef uint64_t start = splitmix(&loop.random)
+    cdef uint32_t i, index
+    cdef ByteShard* shard
+    cdef bint found = False
+    for i in range(loop.store.shards):
+        index = <uint32_t>(start + i) & loop.store.mask
+        shard = byte_shard(loop.store, index)
+        if not is_held(loop, index) and try_lock_bytes(&shard.base.lock):
+            found = evict_much(shard)
+            unlock_byte_shard(shard)
+            if found:
+                break
+    return found
+
+
+cdef bint evict_from_held(Loop* loop) noexcept nogil:
+    cdef uint32_t i
+    cdef ByteShard* shard
+    cdef void* rubbish
+    for i in range(loop.store.shards):
+        shard = byte_shard(loop.store, i)
+        if is_held(loop, i) and evict_much(shard):
+            # It counts when it has been given back.
+            rubbish = shard.rubbish
+            shard.rubbish = NULL
+            free_rubbish(&loop.store.budget, rubbish)
+            return True
+    return False
 
 
 cdef inline void forget_former(Loop* loop, Write* write) noexcept nogil:

@@ -26,6 +26,7 @@ ctypedef void (*Handler)(Loop* loop, Request* request) noexcept nogil
 
 cdef struct Command:
     const char* name                    # in lower case
+    uint32_t name_size
     int arity                           # arguments with the name; -n: n or more
     uint32_t flags
     int first_key
@@ -78,6 +79,7 @@ cdef struct Loop:
     uint64_t* held                      # a bit for each shard
     int epoll
     uint32_t index
+    uint32_t has_thread                 # some thread is in run()
     uint32_t n_requests
     uint32_t n_arguments
     uint32_t room_arguments

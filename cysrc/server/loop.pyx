@@ -216,12 +216,11 @@ cdef void loop_run(Loop* loop) noexcept nogil:
         n = epoll_wait(loop.epoll, events, EVENTS, TICK)
         for i in range(n):
             serve_event(loop, &events[i])
-        if n < EVENTS:
-            # Clients that sleep are looked at a few times a second, or when there is little to do anyway.
-            now = steady_ns()
-            if now - looked > <uint64_t>TICK * 1000000:
-                looked = now
-                close_timed_out(loop)
+        # Clients that sleep are looked at a few times a second, however busy the others are.
+        now = steady_ns()
+        if now - looked > <uint64_t>TICK * 1000000:
+            looked = now
+            close_timed_out(loop)
         free_the_dead(loop)
     loop_end(loop)
 
@@ -238,5 +237,5 @@ cdef void loop_end(Loop* loop) noexcept nogil:
             serve_client(loop, client, EPOLLIN)
         client = following
     while loop.clients is not NULL:
-        client_close(loop.clients)
+        close_politely(loop.clients)
     free_the_dead(loop)

@@ -94,8 +94,7 @@ cdef int modify(Loop* loop, Request* request, Builder builder, int64_t* number) 
         if answer == OVERTAKEN:
             continue
         eviction += 1
-        if (likely(answer != IS_FULL) or loop.holds or eviction > MOST_EVICTIONS_ELSEWHERE
-                or not evict_elsewhere(loop.store)):
+        if likely(answer != IS_FULL) or eviction > MOST_EVICTIONS_ELSEWHERE or not evict_anywhere(loop):
             return answer
 
 

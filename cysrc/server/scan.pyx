@@ -59,6 +59,10 @@ cdef int64_t walk_keys(Loop* loop, Walk* walk, Span* pattern, uint64_t count) no
         looked_at += batch.n
         found += put_matching(loop, &batch, pattern)
         drop_batch(loop, &batch)
+        if buffer_size(&loop.scratch) > loop.out.limit:
+            # More than may be sent: not all of it has to be there before that is known.
+            loop.out.failed = loop.out.too_much = True
+            break
     drop_batch(loop, &batch)
     batch_close(&batch)
     return -1 if answer < 0 or loop.scratch.failed else found

@@ -22,7 +22,8 @@ cdef Span* cut_arguments(Request* request, uint32_t* n) noexcept nogil:
     cdef Span cut
     cdef Span* copies
     cdef char* at
-    cdef uint32_t i, kept = min(request.n, <uint32_t>SLOW_ARGUMENTS)
+    # Of AUTH and HELLO the name alone: the rest may be a password.
+    cdef uint32_t i, kept = 1 if request.command.flags & WITHOUT_AUTH else min(request.n, <uint32_t>SLOW_ARGUMENTS)
     copies = <Span*>malloc(kept * (sizeof(Span) + SLOW_TEXT))
     if copies is NULL:
         return NULL

@@ -204,22 +204,48 @@ cdef void forget_drafts(Loop* loop, Draft* drafts, uint32_t* refs, uint32_t n) n
         draft_forget(loop.store, &drafts[i])
 
 
+cdef uint32_t make_record(Loop* loop, ByteShard* shard, Draft* draft) noexcept nogil:
+    """0: there is no room, and none can be made."""
+    cdef uint32_t ref
+    cdef uint64_t _eviction
+    if not could_ever_fit(loop.store, draft):
+        return 0
+    for _eviction in range(most_evictions(draft)):
+        if not draft_is_large(loop.store, draft) or draft.large is not NULL or draft_large(loop.store, draft):
+            ref = record_new(shard, draft, 0)
+            if unlikely(ref == 0) and make_room(shard, draft_granules(draft, 0)):
+                ref = record_new(shard, draft, 0)
+            if likely(ref != 0):
+                return ref
+        if not evict_anywhere(loop):
+            break
+    return 0
+
+
 cdef bint make_records(Loop* loop, Request* request, Draft* drafts, uint32_t* refs, uint32_t n) noexcept nogil:
     cdef uint32_t i
-    cdef ByteShard* shard
     for i in range(n):
-        shard = loop.spots[i].shard
         drafts[i].key = request.arguments[1 + 2 * i]
         drafts[i].value = request.arguments[2 + 2 * i]
         drafts[i].deadline = 0
-        if draft_is_large(loop.store, &drafts[i]) and not draft_large(loop.store, &drafts[i]):
-            return False
-        refs[i] = record_new(shard, &drafts[i], 0)
-        if refs[i] == 0 and make_room(shard, draft_granules(&drafts[i], 0)):
-            refs[i] = record_new(shard, &drafts[i], 0)
+        refs[i] = make_record(loop, loop.spots[i].shard, &drafts[i])
         if refs[i] == 0:
             return False
+        # In no table yet: so that it does not go to make room for the next ones.
+        record_at(loop.spots[i].shard, refs[i]).head |= DETACHED
     return True
+
+
+cdef inline int place_made(Spot* spot, uint32_t ref) noexcept nogil:
+    """place_record for a record of make_records."""
+    cdef Record* record = record_at(spot.shard, ref)
+    count_change(&spot.shard.changes)
+    count_change(&spot.shard.moves)
+    record.head &= ~<uint32_t>DETACHED
+    if place_record(spot, ref) == STORED:
+        return STORED
+    record.head |= DETACHED
+    return NO_ROOM
 
 
 cdef bint place_absent(Loop* loop, uint32_t* refs, uint32_t* inserted, uint32_t n) noexcept nogil:
@@ -229,9 +255,7 @@ cdef bint place_absent(Loop* loop, uint32_t* refs, uint32_t* inserted, uint32_t 
         inserted[i] = 0
         if find_record(&loop.spots[i]):
             continue
-        count_change(&loop.spots[i].shard.changes)
-        count_change(&loop.spots[i].shard.moves)
-        if place_record(&loop.spots[i], refs[i]) != STORED:
+        if place_made(&loop.spots[i], refs[i]) != STORED:
             for done in range(i):
                 if inserted[done] and find_record(&loop.spots[done]):
                     remove_record(&loop.spots[done])
@@ -246,9 +270,7 @@ cdef void replace_present(Loop* loop, uint32_t* refs, uint32_t n) noexcept nogil
     for i in range(n):
         if refs[i]:
             find_record(&loop.spots[i])
-            count_change(&loop.spots[i].shard.changes)
-            count_change(&loop.spots[i].shard.moves)
-            if place_record(&loop.spots[i], refs[i]) == STORED:
+            if place_made(&loop.spots[i], refs[i]) == STORED:
                 refs[i] = 0
 
 

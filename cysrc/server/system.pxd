@@ -48,6 +48,7 @@ cdef extern from *:
     #define sm_note(number, value) __atomic_store_n(number, value, __ATOMIC_RELAXED)
     #define sm_seen(number) __atomic_load_n(number, __ATOMIC_RELAXED)
     #define sm_add_atomically(number, by) (__atomic_add_fetch(number, (uint64_t)(int64_t)(by), __ATOMIC_RELAXED))
+    #define sm_add_to_flag(flag, by) (__atomic_add_fetch(flag, (uint32_t)(by), __ATOMIC_ACQ_REL))
     #define sm_publish(address, pointer) __atomic_store_n(address, pointer, __ATOMIC_RELEASE)
     #define sm_subscribe(address) __atomic_load_n(address, __ATOMIC_ACQUIRE)
     """
@@ -76,6 +77,7 @@ cdef extern from *:
     void note "sm_note"(uint64_t* number, uint64_t value) noexcept nogil
     uint64_t add_atomically "sm_add_atomically"(uint64_t* number, int64_t by) noexcept nogil
     uint64_t seen "sm_seen"(uint64_t* number) noexcept nogil
+    uint32_t add_to_flag "sm_add_to_flag"(uint32_t* flag, int by) noexcept nogil
     void note_flag "sm_note"(uint32_t* flag, uint32_t value) noexcept nogil
     uint32_t seen_flag "sm_seen"(uint32_t* flag) noexcept nogil
     void note_pointer "sm_note"(void** address, const void* pointer) noexcept nogil

@@ -42,6 +42,12 @@ cdef void forget_transaction(Client* client) noexcept nogil:
 
 # -- WATCH -------------------------------------------------------------------------------------------------------------
 
+cdef enum:
+    # Keys of one client. Each is compared with all before it, and the shard of one that is absent looks at it for every
+    # key that comes: more would hold up others.
+    MOST_WATCHED = 8192
+
+
 cdef bint is_watched(Client* client, Span key) noexcept nogil:
     cdef Watched* watched = client.watched
     while watched is not NULL:
@@ -87,14 +93,21 @@ cdef void run_watch(Loop* loop, Request* request) noexcept nogil:
         fail(loop, b"ERR WATCH inside MULTI is not allowed")
         return
     for i in range(1, request.n):
-        if not is_watched(loop.client, request.arguments[i]) and not watch(loop, request.arguments[i]):
+        if is_watched(loop.client, request.arguments[i]):
+            continue
+        if loop.client.n_watched == MOST_WATCHED:
+            fail(loop, b"ERR too many keys are watched")
+            return
+        if not watch(loop, request.arguments[i]):
             fail(loop, NO_MEMORY_LEFT)
             return
     put_ok(&loop.out)
 
 
 cdef void run_unwatch(Loop* loop, Request* request) noexcept nogil:
-    forget_watched(loop.client)
+    # In a transaction it is too late for it: EXEC, which holds the keys' shards, forgets them when it is through.
+    if not loop.holds:
+        forget_watched(loop.client)
     put_ok(&loop.out)
 
 

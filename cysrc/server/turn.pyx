@@ -65,6 +65,11 @@ cdef inline int read_batch(Loop* loop, Client* client, char* data, size_t size, 
         parse_begin(parse)
     if parse_is_fresh(parse):
         swap_pieces(&loop.parse, parse)
+        # A client that sleeps keeps none.
+        if unlikely(parse.pieces is not NULL):
+            free(parse.pieces)
+            parse.pieces = NULL
+            parse.room = 0
     return answer
 
 
@@ -124,8 +129,8 @@ cdef size_t run_input(Loop* loop, Client* client, char* data, size_t size) noexc
             if unlikely(not may_proceed(client)):
                 break
         if unlikely(not may_proceed(client)):
-            # Those behind are read again.
-            if used != at:
+            # Those behind are read again, and so is what is wrong behind them: it has not been told yet.
+            if used != at or answer < 0:
                 parse_restart(client)
             return used
         used = at
@@ -162,8 +167,11 @@ cdef size_t send_some(Loop* loop, Client* client, Buffer* buffer) noexcept nogil
 cdef void send_replies(Loop* loop, Client* client) noexcept nogil:
     """Send loop.out; what does not go waits in client.output."""
     cdef Buffer* out = &loop.out
-    if out.failed:
-        if out.limit and buffer_size(out) + LONG_VALUE >= out.limit // 2:
+    if client.state & DEAD:
+        # Its descriptor may be somebody else's by now.
+        pass
+    elif out.failed:
+        if out.too_much:
             bump(&loop.output_limits, 1)
         client_close(client)
     elif client.output.end == client.output.start:
@@ -171,7 +179,7 @@ cdef void send_replies(Loop* loop, Client* client) noexcept nogil:
     if out.start < out.end and not client.state & DEAD:
         keep_replies(loop, client, out)
     out.start = out.end = 0
-    out.failed = False
+    out.failed = out.too_much = False
     if unlikely(out.room > KEPT_OUTPUT):
         buffer_free(out)
 
@@ -190,8 +198,11 @@ cdef void keep_replies(Loop* loop, Client* client, Buffer* out) noexcept nogil:
 
 cdef void end_turn(Loop* loop, Client* client) noexcept nogil:
     """Send the replies, and say what the client waits for."""
-    if buffer_size(&loop.out):
+    # Also if there is nothing in it: the only reply may be the one that did not fit.
+    if buffer_size(&loop.out) or loop.out.failed:
         send_replies(loop, client)
+    if unlikely(loop.scratch.room > KEPT_OUTPUT):
+        buffer_free(&loop.scratch)
     if client.state & DEAD:
         return
     if buffer_size(&client.output):
@@ -217,11 +228,12 @@ cdef void close_politely(Client* client) noexcept nogil:
 
 
 cdef void note_half_sent(Client* client) noexcept nogil:
-    """Since when a command has been waiting for its rest."""
-    if buffer_size(&client.input) == 0:
+    """Since when a command has been waiting for its rest. While the client waits for us, or we for it to read, nothing
+    is taken from it, so that the rest may be on the way."""
+    if buffer_size(&client.input) == 0 or not may_proceed(client):
         client.request_since = 0
     elif client.request_since == 0:
-        client.request_since = client.active
+        client.request_since = steady_ns()
 
 
 cdef void run_fresh(Loop* loop, Client* client, size_t size) noexcept nogil:
@@ -284,13 +296,14 @@ cdef void serve_input(Loop* loop, Client* client) noexcept nogil:
     if unlikely(buffer_size(&client.input) > loop.settings.max_query):
         bump(&loop.query_limits, 1)
         client_close(client)
-        return
     note_half_sent(client)
     end_turn(loop, client)
 
 
 cdef void serve_output(Loop* loop, Client* client) noexcept nogil:
     """The socket takes bytes again; when all have gone the client's commands go on."""
+    # Who reads is not idle.
+    note(&client.active, steady_ns())
     if send_some(loop, client, &client.output) or client.state & DEAD:
         return
     buffer_free(&client.output)
@@ -307,7 +320,8 @@ cdef void resume(Loop* loop, Client* client) noexcept nogil:
 
 cdef inline void take_settings(Loop* loop) noexcept nogil:
     loop.settings = <Settings*>subscribe(<void**>&loop.server.settings)
-    loop.out.limit = loop.settings.max_output
+    # A reply has room in it whatever the limit is; for what waits to be read it is exact.
+    loop.out.limit = max(loop.settings.max_output, <uint64_t>(2 * SEND_SIZE))
 
 
 cdef void serve_client(Loop* loop, Client* client, uint32_t events) noexcept nogil:
@@ -342,8 +356,12 @@ cdef void deliver_reply(Loop* loop, Handed* handed, Buffer* reply, bint failed) 
         return
     take_settings(loop)
     loop.client = client
+    note(&client.active, steady_ns())
     count_handed(loop, handed, failed)
-    if failed:
+    if buffer_size(reply) == 0:
+        # There was no memory for it.
+        loop.out.failed = True
+    elif failed:
         count_error(loop, reply.data + 1, buffer_size(reply) - 1)
     buffer_append(&loop.out, reply.data + reply.start, buffer_size(reply))
     buffer_free(reply)

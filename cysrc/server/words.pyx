@@ -81,7 +81,8 @@ cdef bint as_deadline_at(int64_t number, uint32_t unit, int64_t* deadline) noexc
         # 0 would be none.
         deadline[0] = max(number - boot_to_unix_ms(), <int64_t>1) if number > 0 else 1
         return True
-    if number > INT64_MAX - now:
+    # As a unix time it is a number too.
+    if number > INT64_MAX - now - boot_to_unix_ms():
         return False
     deadline[0] = max(number + now, <int64_t>1) if number > -now else 1
     return True

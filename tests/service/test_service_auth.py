@@ -155,3 +155,23 @@ def test_any_password_is_compared_as_bytes(server_with: ServerWith) -> None:
     with target.connect() as wire:
         wire.send(packed(["AUTH", "passwörd"], ["AUTH", "pässwörd"]))
         assert wire.replies(2) == [WRONGPASS, OK]
+
+
+def test_who_came_before_the_password_was_taken_away(server_with: ServerWith) -> None:
+    target = server_with(password="secret")
+    with target.connect() as known, target.connect() as stranger:
+        assert known("AUTH secret") == OK
+        assert known("CONFIG", "SET", "requirepass", "") == OK
+        assert stranger("AUTH default any") == OK
+        assert stranger("DBSIZE") == 0
+
+
+@pytest.mark.ours
+def test_the_slow_log_has_no_password(server_with: ServerWith) -> None:
+    target = server_with(password="secret", slow_log_threshold=0)
+    with target.connect() as wire:
+        assert wire("AUTH secret") == OK
+        wire("HELLO 2 AUTH default secret")
+        log = wire("SLOWLOG GET 100")
+        assert {entry[3][0] for entry in log} >= {b"AUTH", b"HELLO"}
+        assert not any(b"secret" in entry[3] for entry in log)

@@ -287,3 +287,15 @@ def test_urgent_data_is_no_command(connect: Connect) -> None:
     wire = connect()
     wire.socket.send(b"!", socket.MSG_OOB)
     assert wire("PING") == PONG
+
+
+def test_one_who_reads_late_may_send_the_rest_of_a_command(server_with: ServerWith) -> None:
+    """As long as the client is not read from, its half-sent command is not late."""
+    target = server_with(request_timeout=0.3)
+    with target.connect() as wire:
+        assert wire("SET", "big", b"x" * (1 << 20)) == OK
+        wire.send(packed(*["GET big"] * 50)[:-2])
+        time.sleep(1)
+        assert wire.replies(49) == [b"x" * (1 << 20)] * 49
+        wire.send(b"\r\n")
+        assert wire.reply() == b"x" * (1 << 20)

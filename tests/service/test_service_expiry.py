@@ -215,3 +215,9 @@ def test_a_thousand_entries_expire_when_they_should_and_not_before(wire: Wire) -
     assert wire("EXISTS", *(f"short:{number}" for number in range(1000))) == 0
     assert wire("EXISTS", *(f"long:{number}" for number in range(1000))) == 1000
     assert sorted(wire("KEYS *")) == sorted(b"long:%d" % number for number in range(1000))
+
+
+def test_a_time_that_is_no_number_as_a_unix_time(wire: Wire) -> None:
+    assert wire("SET k v") == OK
+    assert wire("PEXPIRE", "k", (1 << 63) - 1 - 10**9) == error("ERR invalid expire time in 'pexpire' command")
+    assert wire("TTL k") == -1

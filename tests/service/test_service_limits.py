@@ -205,3 +205,41 @@ def test_wires_are_not_mixed_up(connect: Connect) -> None:
             wire.send_commands(["SET", f"k{number}", f"{number}:{turn}" * (1 + number * 50)], ["GET", f"k{number}"])
         for number, wire in enumerate(wires):
             assert wire.replies(2) == [OK, (f"{number}:{turn}" * (1 + number * 50)).encode()]
+
+
+@pytest.mark.ours
+def test_one_reply_beyond_the_output_limit(server_with: ServerWith) -> None:
+    """It ends who asked for it, and nobody else."""
+    target = server_with(max_output=1 << 20, threads=1)
+    with target.connect() as wire, target.connect() as other:
+        assert wire("SET", "big", b"x" * (3 << 20)) == OK
+        wire.send_commands("GET big")
+        with pytest.raises((Closed, ConnectionError)):
+            wire.reply()
+        assert other("PING") == PONG
+
+
+@pytest.mark.ours
+def test_the_least_output_limit_lets_replies_through(server_with: ServerWith) -> None:
+    with server_with(max_output=1024).connect() as wire:
+        assert wire.pipeline([("SET", "k", "x" * 10_000), "GET k", "PING"]) == [OK, b"x" * 10_000, PONG]
+
+
+@pytest.mark.ours
+def test_replies_to_one_that_is_closed_reach_nobody_else(server_with: ServerWith) -> None:
+    target = server_with(max_query=1024, threads=1)
+    with target.connect() as wire, target.connect() as other:
+        wire.send(packed("PING") + b"*2\r\n$3\r\nGET\r\n$5000\r\n" + b"x" * 2000)
+        with pytest.raises((Closed, ConnectionError)):
+            assert wire.reply() == PONG
+            wire.reply()
+        assert other("ECHO mine") == b"mine"
+        assert other.silent(0.05)
+
+
+def test_what_is_wrong_behind_a_command_that_takes_long(wire: Wire) -> None:
+    """It is told after that command's reply, and not forgotten."""
+    wire.send(packed("INFO server") + b"*2\r\n$3\r\nGET\r\n$-1\r\n" + packed("PING"))
+    assert isinstance(wire.reply(), bytes)
+    assert wire.reply() == INVALID_BULK
+    assert wire.closed()

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+from random import Random
 from typing import Any
 
 import pytest
 from scripts import DELIVERIES, Between, Wait, converse, error, script
+from targets import ServerWith
 from wire import OK, Wire
+
+import shardmap
 
 SYNTAX = error("ERR syntax error")
 NOT_AN_INTEGER = error("ERR value is not an integer or out of range")
@@ -359,3 +363,37 @@ def test_keys_of_every_size_are_keys(wire: Wire, size: int) -> None:
     assert wire("GET", key) == b"v"
     assert wire("GET", key[:-1] + b"l") is None
     assert wire("DEL", key, key) == 1
+
+
+@pytest.mark.ours
+def test_mset_makes_room() -> None:
+    """Others go for its records, and never one of its own that is in no table yet."""
+    random = Random(7)
+    byte_map = shardmap.ByteMap(max_memory="1mb", eviction="allkeys-lru", shards=1)
+    with shardmap.Server(byte_map, port=0, threads=1) as server, Wire(("127.0.0.1", server.port)) as wire:
+        for turn in range(60):
+            wire.pipeline([("SET", f"s:{turn}:{number}", "x" * random.randrange(8, 60)) for number in range(1000)])
+            values = {f"m:{turn}:{number}": b"v" * random.randrange(2000, 9000) for number in range(60)}
+            assert wire("MSET", *(word for pair in values.items() for word in pair)) == OK
+            assert wire("MGET", *values) == list(values.values())
+    byte_map._check()
+
+
+@pytest.mark.ours
+@pytest.mark.parametrize("size", [100, 5_000, 100_000])
+def test_a_full_cache_takes_what_comes_in_transactions(server_with: ServerWith, size: int) -> None:
+    """What holds locks makes room as well, also for what is too long for its shard's heap."""
+    target = server_with(max_memory="8mb", eviction="allkeys-lru")
+    value = "x" * size
+    with target.connect() as wire:
+        for turn in range(0, 20_000_000 // size, 10):
+            keys = [f"k{turn + number}" for number in range(10)]
+            if turn % 3 == 0:
+                replies = wire.pipeline(["MULTI", *(("SET", key, value) for key in keys), "EXEC"])[-1]
+            elif turn % 3 == 1:
+                replies = [wire("MSET", *(word for key in keys for word in (key, value)))]
+            else:
+                replies = wire.pipeline([("SET", "source", value), *(("COPY", "source", key) for key in keys)])[:1]
+            assert set(replies) == {OK}
+    if target.byte_map is not None:
+        target.byte_map._check()

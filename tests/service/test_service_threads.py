@@ -5,6 +5,7 @@ from __future__ import annotations
 import random
 import threading
 from collections.abc import Callable, Sequence
+from functools import partial
 
 import pytest
 from concurrency import scaled
@@ -245,3 +246,33 @@ def test_application_and_network_share_counters(server: Target, connect: Connect
     work: Sequence[Callable[[], object]] = [inside, inside, *(lambda wire=connect(): outside(wire) for _ in range(2))]
     together(*work)
     assert m[b"n"] == b"%d" % (2 * rounds + 2 * (rounds // 100) * 100)
+
+
+@pytest.mark.parametrize("command", ["MSET", "MSETNX"])
+def test_mset_of_one_pair(server: Target, command: str) -> None:
+    """One key needs its shard's lock as several do; the fixture looks whether the store is sound."""
+
+    def work(own: int) -> None:
+        pairs = [(command, "k", "x" * (own * 37 + size * 3)) for size in range(100)]
+        with server.connect() as wire:
+            for _ in range(scaled(100)):
+                wire.pipeline([word for pair in pairs for word in (pair, "DEL k")])
+
+    together(*(partial(work, own) for own in range(CLIENTS)))
+
+
+@pytest.mark.parametrize("command", ["OBJECT ENCODING k", "MEMORY USAGE k"])
+def test_a_transaction_asks_about_a_key(server: Target, command: str) -> None:
+    """Its shard is locked then, although the key is not where other commands have theirs."""
+
+    def work(*commands: str) -> None:
+        with server.connect() as wire:
+            for _ in range(scaled(50)):
+                wire.pipeline(list(commands))
+
+    together(
+        partial(work, "MULTI", *[command] * 100, "EXEC"),
+        partial(work, "MULTI", *[command] * 100, "EXEC"),
+        partial(work, *["SET k abc PX 1", "DEL k", "SET k " + "x" * 90] * 30),
+        partial(work, *["SET k abc PX 1", "GET k", "APPEND k x"] * 30),
+    )

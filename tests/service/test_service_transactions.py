@@ -358,3 +358,12 @@ def test_commands_about_the_server_inside_a_transaction(wire: Wire, command: str
     queued = wire(command) == QUEUED
     assert same([OK, ANY] if queued else DISCARDED, wire("EXEC"))
     assert wire("EXISTS k") == int(queued)
+
+
+def test_unwatch_in_a_transaction_comes_too_late(connect: Connect) -> None:
+    watcher, other = connect(), connect()
+    assert watcher.pipeline(["WATCH k none", "MULTI", "UNWATCH", "SET k 1", "EXEC"])[-1] == [OK, OK]
+    assert watcher.pipeline(["WATCH k", "MULTI", "UNWATCH"]) == [OK, OK, QUEUED]
+    assert other("SET k 2") == OK
+    assert same(NO_LIST, watcher("EXEC"))
+    assert watcher.pipeline(["MULTI", "GET k", "EXEC"])[-1] == [b"2"]
