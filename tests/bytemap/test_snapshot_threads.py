@@ -258,6 +258,8 @@ import sys, threading
 from shardmap import ByteMap
 
 path, loads = sys.argv[1], int(sys.argv[2])
+# With the default of 5 ms each load may wait twice as long for the writers to give the GIL away.
+sys.setswitchinterval(1e-4)
 entries = {b"a": b"1", b"b": b"2", b"c": b"3"}
 ByteMap(entries).dump(path)
 m = ByteMap(shards=1)
@@ -286,4 +288,4 @@ m._check()
 
 def test_a_map_is_locked_while_it_gets_all(path: Path) -> None:
     """Writers come at the very moment; in a child, since two of them in one shard end the process."""
-    run_python_ok(LOADED_AND_CLEARED, str(path), str(scaled(10_000)))
+    run_python_ok(LOADED_AND_CLEARED, str(path), str(scaled(5_000)))
