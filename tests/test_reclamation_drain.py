@@ -27,6 +27,7 @@ from concurrency import (
 )
 from hostile import Dying
 from reclamation import (
+    BAG_ROOM,
     MOST_THINGS,
     UNHINDERED,
     Box,
@@ -387,7 +388,8 @@ def test_what_an_ended_thread_has_retired_is_released_by_the_next_who_looks(coun
     gone: list[weakref.ref[Box]] = []
     in_a_thread(lambda: gone.extend(displace_boxes(m, count)))
     wait_until(lambda: (other.update(("key", n) for n in range(20)), all(each() is None for each in gone))[1])
-    assert m.stats()["retired"] <= UNHINDERED
+    # What this thread has retired meanwhile: a bag that waits for the clock to tick, and one that is open.
+    assert m.stats()["retired"] <= 2 * BAG_ROOM
 
 
 def test_a_thread_takes_over_what_an_ended_one_has_left() -> None:
