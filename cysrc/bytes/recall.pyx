@@ -38,13 +38,12 @@ cdef enum:
     # Sets of two slots: of 1,000 keys in use 20 find no room. Half of this for each thread of a free-threaded build.
     RECALL_BITS = 11
     RECALL_SETS = 1 << RECALL_BITS
-    # Sets of tags of keys that were seen once: 16 KiB.
-    MET_BITS = 11
     # Bytes of a key or a value that is kept: all slots together keep 4 MiB alive at most.
     MOST_RECALLED = 512
 
 cdef extern from *:
     """
+    /* Of the number of sets of tags of keys that were seen once: 16 KiB. */
     #define SM_MET_BITS 11
     #if SM_FREE_THREADED
     SM_THREAD_LOCAL void *sm_recall;
@@ -54,6 +53,7 @@ cdef extern from *:
     static inline void sm_set_recall(void *table) { sm_recall = table; }
     #define sm_load_changes(number) __atomic_load_n(number, __ATOMIC_ACQUIRE)
     """
+    enum: MET_BITS "SM_MET_BITS"
     void* recall_table "sm_recall"
     void set_recall_table "sm_set_recall"(void* table) noexcept nogil
     uint64_t load_changes "sm_load_changes"(uint64_t* number) noexcept nogil

@@ -59,7 +59,6 @@ cdef enum:
     CLOSING = 16                        # once its replies are sent
     DEAD = 32                           # closed; its memory goes when nobody has it
     DOOMED = 64                         # a watched key could not be kept
-    BY_ERROR = 128                      # what was sent is no protocol
 
 cdef struct Client:
     Source source                       # first

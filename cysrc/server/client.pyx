@@ -117,8 +117,4 @@ cdef void free_the_dead(Loop* loop) noexcept nogil:
         client = loop.dead
         loop.dead = client.following_dead
         client_free(client)
-        count_clients(loop.server, -1)
-
-
-cdef inline void count_clients(Server* server, int by) noexcept nogil:
-    add_atomically(&server.n_clients, by)
+        add_atomically(&loop.server.n_clients, -1)

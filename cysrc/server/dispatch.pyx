@@ -16,7 +16,7 @@ cdef void fail_unknown(Loop* loop, Request* request) noexcept nogil:
     cdef uint32_t i
     if is_word(name, b"post") or is_word(name, b"host:"):
         # A browser that was told to speak to us, by a page that hopes to be understood.
-        loop.client.state |= CLOSING | BY_ERROR
+        loop.client.state |= CLOSING
         return
     at = snprintf(text, room, b"ERR unknown command '%.*s', with args beginning with: ",
                   <int>min(name.size, <size_t>128), name.data)
@@ -65,8 +65,6 @@ cdef inline void run_command(Loop* loop, Request* request) noexcept nogil:
             spot_for(&request.spot, loop.store, request.arguments[command.first_key])
         command.run(loop, request)
         return
-    if request.n <= <uint32_t>command.first_key + command.step:
-        spot_for(&request.spot, loop.store, request.arguments[1])
     if not spots_for_keys(loop, request):
         fail(loop, NO_MEMORY_LEFT)
         return
@@ -74,7 +72,7 @@ cdef inline void run_command(Loop* loop, Request* request) noexcept nogil:
     takes_locks = (not loop.holds and command.run is not run_watch
                    and (key_count(request) > 1 or command.step > 1))
     if takes_locks:
-        want_keys(loop, request)
+        want_spots(loop, key_count(request))
         hold_shards(loop)
     command.run(loop, request)
     if takes_locks:

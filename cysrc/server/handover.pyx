@@ -28,16 +28,9 @@ cdef void post(Loop* loop, Message* message) noexcept nogil:
 
 cdef Handed* copy_for_python(Loop* loop, Request* request) noexcept nogil:
     """NULL: no memory."""
-    cdef size_t header = sizeof(Handed) + request.n * sizeof(Span), size = header
-    cdef Handed* handed
-    cdef char* at
-    cdef uint32_t i
-    for i in range(request.n):
-        size += request.arguments[i].size
-    handed = <Handed*>malloc(size)
+    cdef Handed* handed = <Handed*>malloc(sizeof(Handed) + copied_bytes(request))
     if handed is NULL:
         return NULL
-    at = <char*>handed + header
     handed.following = NULL
     handed.client = loop.client
     handed.command = request.command
@@ -45,11 +38,7 @@ cdef Handed* copy_for_python(Loop* loop, Request* request) noexcept nogil:
     handed.client_id = loop.client.id
     handed.began = ticks()
     handed.n = request.n
-    for i in range(request.n):
-        memcpy(at, request.arguments[i].data, request.arguments[i].size)
-        handed.arguments[i].data = at
-        handed.arguments[i].size = request.arguments[i].size
-        at += request.arguments[i].size
+    copy_arguments(request, handed.arguments)
     return handed
 
 

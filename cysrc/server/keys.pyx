@@ -1,20 +1,11 @@
 # Commands on keys, whatever their values are.
 
-cdef inline Spot* spot_at(Loop* loop, Request* request, uint32_t i) noexcept nogil:
-    """Of the command's i-th key: a single one is hashed with the request."""
-    return &request.spot if request.n <= <uint32_t>request.command.first_key + request.command.step else &loop.spots[i]
-
-
-cdef inline uint32_t key_count(Request* request) noexcept nogil:
-    return (last_key_of(request) - request.command.first_key) // request.command.step + 1
-
-
 cdef void run_del(Loop* loop, Request* request) noexcept nogil:
     cdef int64_t removed = 0
     cdef Spot* spot
     cdef uint32_t i
     for i in range(key_count(request)):
-        spot = spot_at(loop, request, i)
+        spot = &loop.spots[i]
         enter_spot(loop, spot)
         if find_record(spot):
             remove_record(spot)
@@ -29,7 +20,7 @@ cdef void run_exists(Loop* loop, Request* request) noexcept nogil:
     cdef Spot* spot
     cdef uint32_t i
     for i in range(key_count(request)):
-        spot = spot_at(loop, request, i)
+        spot = &loop.spots[i]
         enter_spot(loop, spot)
         present += find_to_read(spot)
         leave_spot(loop, spot)

@@ -67,9 +67,13 @@ cdef inline uint32_t last_key_of(Request* request) noexcept nogil:
     return <uint32_t>(last if last >= 0 else <int>request.n + last)
 
 
+cdef inline uint32_t key_count(Request* request) noexcept nogil:
+    return (last_key_of(request) - request.command.first_key) // request.command.step + 1
+
+
 cdef bint spots_for_keys(Loop* loop, Request* request) noexcept nogil:
     """Hash every key of the command, into loop.spots, and fetch what their look-ups need. False: no memory."""
-    cdef uint32_t n = (last_key_of(request) - request.command.first_key) // request.command.step + 1
+    cdef uint32_t n = key_count(request)
     cdef uint32_t i
     cdef void* moved
     if n > loop.room_spots:
@@ -85,6 +89,13 @@ cdef bint spots_for_keys(Loop* loop, Request* request) noexcept nogil:
         prefetch_spots(&loop.spots[i], <int>min(<uint32_t>IN_FLIGHT, n - i))
         i += IN_FLIGHT
     return True
+
+
+cdef void want_spots(Loop* loop, uint32_t n) noexcept nogil:
+    """The shards of the keys that spots_for_keys has hashed."""
+    cdef uint32_t i
+    for i in range(n):
+        want_shard(loop, loop.spots[i].mixed)
 
 
 cdef void want_keys(Loop* loop, Request* request) noexcept nogil:

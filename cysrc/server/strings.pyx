@@ -8,7 +8,7 @@ cdef void run_mget(Loop* loop, Request* request) noexcept nogil:
     cdef uint32_t i
     put_array(&loop.out, request.n - 1)
     for i in range(request.n - 1):
-        reply_value(loop, spot_at(loop, request, i))
+        reply_value(loop, &loop.spots[i])
 
 
 # -- SET ---------------------------------------------------------------------------------------------------------------

@@ -150,31 +150,22 @@ cdef void run_discard(Loop* loop, Request* request) noexcept nogil:
 cdef void queue_request(Loop* loop, Request* request) noexcept nogil:
     """The command waits for EXEC, with a copy of its arguments."""
     cdef Client* client = loop.client
-    cdef size_t header = sizeof(Queued) + request.n * sizeof(Span), size = header
+    cdef size_t size = sizeof(Queued) + copied_bytes(request)
     cdef Queued* queued
-    cdef char* at
-    cdef uint32_t i
-    for i in range(request.n):
-        size += request.arguments[i].size
     if client.queued_bytes + size > loop.settings.max_query:
         # What waits for EXEC is bounded as what waits to be understood is.
         bump(&loop.query_limits, 1)
-        client.state |= CLOSING | BY_ERROR
+        client.state |= CLOSING
         return
     queued = <Queued*>malloc(size)
     if queued is NULL:
         client.state |= SPOILED
         fail(loop, NO_MEMORY_LEFT)
         return
-    at = <char*>queued + header
     queued.following = NULL
     queued.command = request.command
     queued.n = request.n
-    for i in range(request.n):
-        memcpy(at, request.arguments[i].data, request.arguments[i].size)
-        queued.arguments[i].data = at
-        queued.arguments[i].size = request.arguments[i].size
-        at += request.arguments[i].size
+    copy_arguments(request, queued.arguments)
     client.queue_end[0] = queued
     client.queue_end = &queued.following
     client.n_queued += 1

@@ -108,7 +108,7 @@ cdef void fail_protocol(Loop* loop, Client* client, int answer, char wrong) noex
         fail_with(loop, text, snprintf(text, sizeof(text), b"%s, got '%c'", parse_errors[-answer], <int>wrong))
     else:
         fail(loop, parse_errors[-answer])
-    client.state |= CLOSING | BY_ERROR
+    client.state |= CLOSING
 
 
 cdef size_t run_input(Loop* loop, Client* client, char* data, size_t size) noexcept nogil:
@@ -131,7 +131,7 @@ cdef size_t run_input(Loop* loop, Client* client, char* data, size_t size) noexc
         if unlikely(not may_proceed(client)):
             # Those behind are read again, and so is what is wrong behind them: it has not been told yet.
             if used != at or answer < 0:
-                parse_restart(client)
+                parse_begin(&client.parse)
             return used
         used = at
         if answer != PARSED:
@@ -139,10 +139,6 @@ cdef size_t run_input(Loop* loop, Client* client, char* data, size_t size) noexc
                 fail_protocol(loop, client, answer, data[at + client.parse.at] if answer == NO_DOLLAR else 0)
             break
     return used
-
-
-cdef void parse_restart(Client* client) noexcept nogil:
-    parse_begin(&client.parse)
 
 
 # -- sending -----------------------------------------------------------------------------------------------------------

@@ -44,6 +44,28 @@ cdef size_t format_float(long double number, char* text, size_t room) noexcept n
     return end
 
 
+# -- copies of a request's arguments -----------------------------------------------------------------------------------
+
+cdef size_t copied_bytes(Request* request) noexcept nogil:
+    """What `copy_arguments` needs."""
+    cdef size_t size = request.n * sizeof(Span)
+    cdef uint32_t i
+    for i in range(request.n):
+        size += request.arguments[i].size
+    return size
+
+
+cdef void copy_arguments(Request* request, Span* copies) noexcept nogil:
+    """The spans, and behind the last of them their bytes."""
+    cdef char* at = <char*>(copies + request.n)
+    cdef uint32_t i
+    for i in range(request.n):
+        memcpy(at, request.arguments[i].data, request.arguments[i].size)
+        copies[i].data = at
+        copies[i].size = request.arguments[i].size
+        at += request.arguments[i].size
+
+
 # -- times -------------------------------------------------------------------------------------------------------------
 
 cdef enum:
