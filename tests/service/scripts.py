@@ -16,7 +16,23 @@ from typing import Any
 import pytest
 from wire import NO_LIST, Command, ReplyError, Wire, inlined, packed
 
-__all__ = ["ANY", "DELIVERIES", "Between", "Expectation", "Flat", "In", "Matching", "Wait", "converse", "error", "same", "script"]  # fmt: skip
+__all__ = [
+    "ANY",
+    "DELIVERIES",
+    "NOT_AN_INTEGER",
+    "Between",
+    "Expectation",
+    "Flat",
+    "In",
+    "Matching",
+    "Wait",
+    "arity",
+    "bad_expiry",
+    "converse",
+    "error",
+    "same",
+    "script",
+]  # fmt: skip
 
 #: Two versions of the protocol, inline commands, all commands at once, and each byte on its own.
 DELIVERIES = ("resp2", "resp3", "inline", "pipelined", "bytewise")
@@ -77,6 +93,18 @@ def Flat(**fields: Any) -> Expectation:  # noqa: N802
 
 def error(text: str) -> ReplyError:
     return ReplyError(text)
+
+
+#: What Redis says of an argument, or of a value, that should be an integer.
+NOT_AN_INTEGER = error("ERR value is not an integer or out of range")
+
+
+def arity(name: str) -> ReplyError:
+    return error(f"ERR wrong number of arguments for '{name}' command")
+
+
+def bad_expiry(name: str) -> ReplyError:
+    return error(f"ERR invalid expire time in '{name}' command")
 
 
 def same(expected: Any, reply: Any) -> bool:

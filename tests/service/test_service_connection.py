@@ -5,15 +5,11 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from scripts import ANY, DELIVERIES, Flat, Matching, converse, error, same, script
+from scripts import ANY, DELIVERIES, Flat, Matching, arity, converse, error, same, script
 from targets import Connect
 from wire import NO_LIST, OK, PONG, Simple, Wire
 
 SYNTAX = error("ERR syntax error")
-
-
-def arity(name: str) -> Any:
-    return error(f"ERR wrong number of arguments for '{name}' command")
 
 
 SCRIPTS = [

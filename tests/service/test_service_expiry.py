@@ -6,23 +6,14 @@ import time
 from typing import Any
 
 import pytest
-from scripts import DELIVERIES, Between, Wait, converse, error, script
+from scripts import DELIVERIES, NOT_AN_INTEGER, Between, Wait, arity, bad_expiry, converse, error, script
 from wire import OK, Wire
 
-NOT_AN_INTEGER = error("ERR value is not an integer or out of range")
 NX_AND_OTHERS = error("ERR NX and XX, GT or LT options at the same time are not compatible")
 GT_AND_LT = error("ERR GT and LT options at the same time are not compatible")
 
 #: In the year 3021, as clients' tests use it.
 FAR = 33177117420
-
-
-def arity(name: str) -> Any:
-    return error(f"ERR wrong number of arguments for '{name}' command")
-
-
-def bad_expiry(name: str) -> Any:
-    return error(f"ERR invalid expire time in '{name}' command")
 
 
 SCRIPTS = [

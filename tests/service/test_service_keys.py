@@ -5,16 +5,12 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from scripts import ANY, DELIVERIES, Between, In, converse, error, script
+from scripts import ANY, DELIVERIES, Between, In, arity, converse, error, script
 from wire import OK, Simple, Wire
 
 SYNTAX = error("ERR syntax error")
 NO_SUCH_KEY = error("ERR no such key")
 SAME = error("ERR source and destination objects are the same")
-
-
-def arity(name: str) -> Any:
-    return error(f"ERR wrong number of arguments for '{name}' command")
 
 
 SCRIPTS = [

@@ -5,10 +5,9 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from scripts import DELIVERIES, Between, converse, error, script
+from scripts import DELIVERIES, NOT_AN_INTEGER, Between, converse, error, script
 from wire import OK, ReplyError, Wire
 
-NOT_AN_INTEGER = error("ERR value is not an integer or out of range")
 NOT_A_FLOAT = error("ERR value is not a valid float")
 OVERFLOW = error("ERR increment or decrement would overflow")
 DECREMENT_OVERFLOW = error("ERR decrement would overflow")

@@ -6,13 +6,9 @@ import time
 from typing import Any
 
 import pytest
-from scripts import ANY, Between, Flat, In, Matching, error, same
+from scripts import ANY, Between, Flat, In, Matching, arity, error, same
 from targets import Connect, ServerWith, Target
 from wire import NO_LIST, OK, ReplyError, Simple, Wire
-
-
-def arity(name: str) -> Any:
-    return error(f"ERR wrong number of arguments for '{name}' command")
 
 
 def as_dict(reply: Any) -> dict[bytes, Any]:

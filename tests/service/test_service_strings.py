@@ -6,23 +6,14 @@ from random import Random
 from typing import Any
 
 import pytest
-from scripts import DELIVERIES, Between, Wait, converse, error, script
+from scripts import DELIVERIES, NOT_AN_INTEGER, Between, Wait, arity, bad_expiry, converse, error, script
 from targets import ServerWith
 from wire import OK, Wire
 
 import shardmap
 
 SYNTAX = error("ERR syntax error")
-NOT_AN_INTEGER = error("ERR value is not an integer or out of range")
 OFFSET = error("ERR offset is out of range")
-
-
-def arity(name: str) -> Any:
-    return error(f"ERR wrong number of arguments for '{name}' command")
-
-
-def bad_expiry(name: str) -> Any:
-    return error(f"ERR invalid expire time in '{name}' command")
 
 
 SCRIPTS = [

@@ -7,19 +7,14 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from scripts import ANY, DELIVERIES, converse, error, same, script
+from scripts import ANY, DELIVERIES, NOT_AN_INTEGER, arity, converse, error, same, script
 from targets import Connect, Target
 from wire import NO_LIST, OK, PONG, QUEUED, Simple, Wire
 
 import shardmap
 
-NOT_AN_INTEGER = error("ERR value is not an integer or out of range")
 DISCARDED = error("EXECABORT Transaction discarded because of previous errors.")
 WITHOUT_MULTI = error("ERR EXEC without MULTI")
-
-
-def arity(name: str) -> Any:
-    return error(f"ERR wrong number of arguments for '{name}' command")
 
 
 SCRIPTS = [
