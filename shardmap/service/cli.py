@@ -149,10 +149,13 @@ def _stopped_by_signals(server: Server) -> Iterator[list[int]]:
 
 def _announce(server: Server) -> None:
     """Where it listens, and how to connect."""
-    settings = server.settings
+    settings, addresses = server.settings, server.addresses
+    if not addresses:
+        # Somebody has stopped it already.
+        return
     ask = " --askpass" if settings.password else ""
-    lines = [f"shardmap listens on {address}" for address in server.addresses]
-    first = server.address
+    lines = [f"shardmap listens on {address}" for address in addresses]
+    first = addresses[0]
     if first.startswith("/") or ":" not in first:
         lines.append(f"  connect: redis-cli -s {first}{ask}")
     else:

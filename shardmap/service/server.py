@@ -92,6 +92,8 @@ class Server:
         self._stopped = threading.Event()
         self._running: _Running | None = None
         self._failure: BaseException | None = None
+        #: It was stopped from within, by SHUTDOWN or request_stop(), and serve_forever() has not told yet.
+        self._shut_down = False
         _servers.add(self)
 
     def _adopt(self, options: Options) -> None:
@@ -121,6 +123,7 @@ class Server:
                 raise RuntimeError("the server is running")
             self._stopped.clear()
             self._failure = None
+            self._shut_down = False
             running = _Running(self._settings, self.byte_map, self._finish)
             config.set_gc_interval(self._gc_interval)
             try:
@@ -139,6 +142,10 @@ class Server:
         *save* False writes none. Raises :class:`OSError` if the snapshot cannot be written; all else is done then.
         Stopping again does nothing.
         """
+        self._shut_down = False
+        self._stop(save)
+
+    def _stop(self, save: bool | None) -> None:
         running: _Running | None = None
         try:
             with self._changing:
@@ -183,18 +190,20 @@ class Server:
 
     def _finish(self, save: bool | None) -> None:
         """Stop, in the keeper's thread: what that raises is for :meth:`serve_forever`."""
+        self._shut_down = True
         try:
-            self.stop(save=save)
+            self._stop(save)
         except Exception as error:
             _log.error("while stopping: %s", error)
 
     def serve_forever(self) -> None:
         """Run until somebody stops it: another thread, SHUTDOWN, or an interrupt of this one.
 
-        Starts it first if it does not run. Raises what :meth:`stop` raises.
+        Starts it first if it does not run; but if it was started, and somebody has stopped it by SHUTDOWN or
+        :meth:`request_stop` already, returns at once. Raises what :meth:`stop` raises.
         """
         with self._changing:
-            if self._running is None:
+            if self._running is None and not self._shut_down:
                 self.start()
         try:
             while not self._stopped.wait(WAKES):

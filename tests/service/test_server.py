@@ -151,6 +151,36 @@ def test_serve_forever_ends_when_another_thread_stops_it() -> None:
     assert not server.running
 
 
+@pytest.mark.parametrize("shut_down", [True, False], ids=["SHUTDOWN", "request_stop"])
+def test_serve_forever_ends_at_once_if_it_was_stopped_since_it_was_started(shut_down: bool) -> None:
+    server = Server(port=0, threads=1).start()
+    if shut_down:
+        with connect(server) as wire, pytest.raises((Closed, OSError)):
+            wire("SHUTDOWN")
+    else:
+        server.request_stop()
+    until(lambda: not server.running and not threads_of_servers())
+    server.serve_forever()
+    # That was told, so that it starts now.
+    thread = threading.Thread(target=server.serve_forever)
+    thread.start()
+    until(lambda: server.running)
+    server.stop()
+    thread.join(30)
+    assert not thread.is_alive()
+
+
+def test_serve_forever_tells_what_went_wrong_before_it(tmp_path: Path) -> None:
+    folder = tmp_path / "folder"
+    folder.mkdir()
+    server = Server(port=0, threads=1, snapshot_path=folder / "s.snap").start()
+    folder.rmdir()
+    server.request_stop()
+    until(lambda: not server.running and not threads_of_servers())
+    with pytest.raises(FileNotFoundError):
+        server.serve_forever()
+
+
 def test_shutdown_stops_a_server_in_an_application() -> None:
     server = Server(port=0, threads=2).start()
     with connect(server) as wire:
