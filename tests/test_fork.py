@@ -10,9 +10,7 @@ import itertools
 import multiprocessing
 import os
 import signal
-import sys
 import threading
-import traceback
 from collections.abc import Callable
 from typing import Any
 
@@ -30,6 +28,7 @@ from concurrency import (
     scaled,
     wait_until,
 )
+from forking import CHILD_SECONDS, FORK_MARKS, in_child, run_and_exit
 from plain_map import PlainMap
 from reservations import (
     PASSING_WHEN_ABSENT,
@@ -43,44 +42,12 @@ from support import run_python_ok
 
 from shardmap import DeadlockError, ShardMap
 
-pytestmark = [
-    pytest.mark.skipif(not hasattr(os, "fork"), reason="needs os.fork"),
-    # Since 3.12 Python warns of forks in a multithreaded process; that is what these tests are about.
-    pytest.mark.filterwarnings("ignore:.*multi-threaded.*fork:DeprecationWarning"),
-]
+pytestmark = FORK_MARKS
 
-#: After this long a child is taken to hang.
-CHILD_SECONDS = 60
 FORKS = scaled(15)
 #: Its callback must not run where it waits for another's result; in the child there is none, and it would have to.
 COMPUTES_ANEW = "compute_if_absent"
 PERMANENT = 40
-
-
-def in_child(check: Callable[[], object]) -> None:
-    """Fork, and run *check* in the child alone; its failure, or its hanging, is a failure here."""
-    sys.stdout.flush()
-    child = os.fork()
-    if child == 0:
-        run_and_exit(check)
-    _, status = os.waitpid(child, 0)
-    assert not os.WIFSIGNALED(status), f"the child was killed by {signal.Signals(os.WTERMSIG(status)).name}"
-    assert os.WEXITSTATUS(status) == 0, "the check failed in the child, see its stderr"
-
-
-def run_and_exit(check: Callable[[], object]) -> None:
-    """Never returns, nor runs anything of the parent's: no cleanup, no exit handler."""
-    status = 1
-    try:
-        signal.signal(signal.SIGALRM, signal.SIG_DFL)
-        signal.alarm(CHILD_SECONDS)
-        check()
-        status = 0
-    except BaseException:
-        # Not through sys.stderr, whose lock another thread may have held.
-        os.write(2, traceback.format_exc().encode())
-    finally:
-        os._exit(status)
 
 
 def use_every_way(m: AnyMap, setup: Setup) -> None:

@@ -6,25 +6,20 @@ locks that they held are open.
 
 from __future__ import annotations
 
-import os
 import weakref
 from collections.abc import Callable
 from typing import Any
 
 import pytest
 from concurrency import AnyMap, Setup, assert_settled, run_copies, run_threads, scaled, wait_until
+from forking import FORK_MARKS, in_child
 from reclamation import MOST_THINGS, Box, Stalled, Worker, assert_released, clean_slate, free_threaded_only, shared
 from support import linux_only
-from test_fork import PERMANENT, in_child, use_every_way
+from test_fork import PERMANENT, use_every_way
 
 from shardmap import ShardMap
 
-pytestmark = [
-    linux_only,
-    pytest.mark.skipif(not hasattr(os, "fork"), reason="needs os.fork"),
-    # Since 3.12 Python warns of forks in a multithreaded process; that is what these tests are about.
-    pytest.mark.filterwarnings("ignore:.*multi-threaded.*fork:DeprecationWarning"),
-]
+pytestmark = [linux_only, *FORK_MARKS]
 
 SETUPS = [Setup("default", "str"), Setup("stressed", "colliding")]
 on_setups = pytest.mark.parametrize("setup", SETUPS, ids=str)

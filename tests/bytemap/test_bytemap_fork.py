@@ -7,13 +7,10 @@ has as a whole. A child that hangs is killed by its own alarm, which fails the t
 from __future__ import annotations
 
 import multiprocessing
-import os
 import random
 import signal
-import sys
 import threading
 import time
-import traceback
 from collections.abc import Callable
 from typing import Any
 
@@ -21,45 +18,14 @@ import pytest
 from byte_threads import LARGE, MAPS, OPERATIONS, Worker, assert_settled, check_entries, key, value
 from bytemaps import LONG, SHORT, AnyMap, outlive, stressed
 from concurrency import join_all, new_random, run_copies, run_threads, scaled
+from forking import CHILD_SECONDS, FORK_MARKS, in_child
 
 from shardmap import ByteMap, _core
 
-pytestmark = [
-    pytest.mark.skipif(not hasattr(os, "fork"), reason="needs os.fork"),
-    # Since 3.12 Python warns of forks in a multithreaded process; that is what these tests are about.
-    pytest.mark.filterwarnings("ignore:.*multi-threaded.*fork:DeprecationWarning"),
-]
+pytestmark = FORK_MARKS
 
-#: After this long a child is taken to hang.
-CHILD_SECONDS = 20
 FORKS = scaled(4)
 PERMANENT = 40
-
-
-def in_child(check: Callable[[], object]) -> None:
-    """Fork, and run *check* in the child alone; its failure, or its hanging, is a failure here."""
-    sys.stdout.flush()
-    child = os.fork()
-    if child == 0:
-        run_and_exit(check)
-    _, status = os.waitpid(child, 0)
-    assert not os.WIFSIGNALED(status), f"the child was killed by {signal.Signals(os.WTERMSIG(status)).name}"
-    assert os.WEXITSTATUS(status) == 0, "the check failed in the child, see its stderr"
-
-
-def run_and_exit(check: Callable[[], object]) -> None:
-    """Never returns, nor runs anything of the parent's: no cleanup, no exit handler."""
-    status = 1
-    try:
-        signal.signal(signal.SIGALRM, signal.SIG_DFL)
-        signal.alarm(CHILD_SECONDS)
-        check()
-        status = 0
-    except BaseException:
-        # Not through sys.stderr, whose lock another thread may have held.
-        os.write(2, traceback.format_exc().encode())
-    finally:
-        os._exit(status)
 
 
 def use_every_way(m: AnyMap) -> None:
