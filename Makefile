@@ -105,9 +105,10 @@ models: .venv/.stamp-pip  ## check the models of the protocol without locks, rig
 soak: $(VENVS:=/.stamp-built)  ## ten minutes of everything at once, with flat memory: make soak ARGS='--minutes 60'
 	@$(call on_each,tests/soak.py $(ARGS))
 
-# With clang there is a faster one, guided by coverage: tests/fuzz/build_fuzzer.py.
+# Where there is clang, guided by coverage and with sanitizers, on one interpreter: the core is the same.
+CLANG ?= $(shell command -v clang)
 fuzz: $(VENVS:=/.stamp-built)  ## mutated snapshots and requests: make fuzz ARGS='--seconds 600 --target server'
-	@$(call on_each,tests/fuzz/fuzz.py $(ARGS))
+	@$(if $(CLANG),CLANG=$(CLANG) .venv/bin/python tests/fuzz/fuzz.py --guided $(ARGS),$(call on_each,tests/fuzz/fuzz.py $(ARGS)))
 
 bench: $(VENVS:=/.stamp-built) $(VENVS:=/.stamp-group-bench)  ## measure against dict, dict + Lock and other maps
 	@$(call on_each,-m perf $(ARGS))

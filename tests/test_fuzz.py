@@ -19,7 +19,7 @@ runpy.run_path(sys.argv[0], run_name="__main__")
 
 
 @pytest.mark.skipif(not FUZZER.exists(), reason="this is a copy of some of the tests")
-@pytest.mark.parametrize("target", ["snapshot", "server"])
+@pytest.mark.parametrize("target", ["snapshot", "parser", "server"])
 def test_a_short_run(target: str, tmp_path: Path) -> None:
     seed = str(new_random().getrandbits(32))
     options = ["--target", target, "--seconds", str(scaled(2)), "--seed", seed, "--inputs", str(tmp_path)]

@@ -3,7 +3,11 @@
  *
  * The core is linked in, instrumented, as the module shardmap._core of an embedded interpreter. For the target "snapshot"
  * snapshot_target.py asks it about an input, and snapshot_repair.py makes checksums right again after a mutation; the
- * same for "server". build_fuzzer.py compiles this, with TARGET defined.
+ * same for the others. guided.py compiles this, with these defined:
+ *
+ *   TARGET     what is asked about an input: the module TARGET_target
+ *   MUTATIONS  what mutates one: the module MUTATIONS_repair
+ *   KNOWING    one of so many mutations is that module's, which knows what an input looks like
  */
 #include <Python.h>
 #include <stdint.h>
@@ -36,8 +40,8 @@ int LLVMFuzzerInitialize(int *argc, char ***argv) {
     }
     Py_InitializeEx(0);
     one_input = from(TARGET "_target", "one_input");
-    mutated = from(TARGET "_repair", "mutated");
-    repaired = from(TARGET "_repair", "repaired");
+    mutated = from(MUTATIONS "_repair", "mutated");
+    repaired = from(MUTATIONS "_repair", "repaired");
     make_random = from("random", "Random");
     return 0;
 }
@@ -54,15 +58,18 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
     return 0;
 }
 
-/* Half of the mutations are libFuzzer's, of any bytes, and half know what an input looks like. */
+/* Some mutations are libFuzzer's, of any bytes, made right where there is something to be made right. */
 size_t LLVMFuzzerCustomMutator(uint8_t *data, size_t size, size_t max_size, unsigned int seed) {
+    if (seed % KNOWING != 0 && repaired == Py_None) {
+        return LLVMFuzzerMutate(data, size, max_size);
+    }
     PyObject *rng = PyObject_CallFunction(make_random, "I", seed), *made;
     char *bytes;
     Py_ssize_t made_size;
     if (rng == NULL) {
         give_up();
     }
-    if (seed % 2 == 0) {
+    if (seed % KNOWING != 0) {
         size = LLVMFuzzerMutate(data, size, max_size);
         PyObject *copy = PyByteArray_FromStringAndSize((const char *)data, (Py_ssize_t)size);
         made = copy == NULL ? NULL : PyObject_CallFunctionObjArgs(repaired, copy, rng, NULL);

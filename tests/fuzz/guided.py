@@ -1,23 +1,21 @@
-"""Compile the core and fuzzer.c with clang and libFuzzer, for the interpreter that runs this.
+"""Fuzzing guided by what of the compiled core an input reaches: libFuzzer, AddressSanitizer, UndefinedBehaviorSanitizer.
 
-    python tests/fuzz/build_fuzzer.py snapshot build/fuzz/snapshot_fuzzer
-    PYTHONPATH=.:tests/fuzz PYTHONMALLOC=malloc ASAN_OPTIONS=detect_leaks=0 \
-        build/fuzz/snapshot_fuzzer -max_total_time=60 -max_len=4096 -rss_limit_mb=1000 corpus tests/fuzz/seeds/snapshot
-
-The same with ``server`` for what clients send.
-
-Needs clang with its runtime (Debian: clang, libclang-rt-dev), ``$CLANG`` or ``clang``, and the interpreter's library.
-``SANITIZE=`` makes one without sanitizers, which is some times as fast.
+``fuzz.py --guided`` calls this; it needs clang with its runtime (Debian: clang, libclang-rt-dev), ``$CLANG`` or
+``clang``, and the interpreter's library. The core is compiled into the fuzzer, ``fuzzer.c``, with an interpreter around
+it. ``SANITIZE=`` in the environment makes one without sanitizers, which is some times as fast.
 """
 
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import subprocess
 import sys
 import sysconfig
 from pathlib import Path
+
+__all__ = ["build", "run"]
 
 HERE = Path(__file__).parent
 ROOT = HERE.parents[1]
@@ -26,31 +24,33 @@ ROOT = HERE.parents[1]
 FLAGS = ["-O1", "-g", "-fwrapv", "-fno-omit-frame-pointer", "-DSM_DEBUG=1", "-Wno-everything"]
 #: Besides libFuzzer itself.
 SANITIZERS = os.environ.get("SANITIZE", "address,undefined")
+#: One of so many mutations is Python's, which knows what an input looks like and takes longer than the parser does.
+KNOWING = {"parser": 16, "server": 2, "snapshot": 2}
+#: Bytes of an input. The parser meets each of its limits in a few, and sees each byte arrive on its own.
+LONGEST = {"parser": 512, "server": 4096, "snapshot": 4096}
+#: MB of the process: more is a failure.
+MEMORY = 1000
 
 
-def main() -> int:
-    """Compile for the target, to the path given."""
-    target = sys.argv[1]
+def build(target: str, output: Path) -> None:
+    """Compile the fuzzer for the target; SystemExit if it cannot be."""
     clang = os.environ.get("CLANG") or shutil.which("clang")
     if clang is None:
-        sys.exit("no clang: set CLANG, or use fuzz.py, which needs none")
-    output = Path(sys.argv[2]).absolute()
+        sys.exit("no clang: set CLANG, or go without --guided, which needs none")
     output.parent.mkdir(parents=True, exist_ok=True)
     generated = output.with_name("_core.c")
     cython = [sys.executable, "-m", "cython", "-3", "--module-name", "shardmap._core", "-I", "cysrc"]
     subprocess.run([*cython, "cysrc/_core.pyx", "-o", generated], cwd=ROOT, check=True)
-    includes = ["-I", str(ROOT / "cysrc/include"), "-I", sysconfig.get_paths()["include"]]
-    command = [clang, *FLAGS, f"-fsanitize=fuzzer{SANITIZERS and ','}{SANITIZERS}", *includes]
-    command += [
-        str(generated),
-        f'-DTARGET="{target}"',
-        str(HERE / "fuzzer.c"),
-        *library(),
-        "-rdynamic",
-        "-o",
-        str(output),
-    ]
-    return subprocess.run(command, check=False).returncode
+    command = [clang, *FLAGS, f"-fsanitize=fuzzer{SANITIZERS and ','}{SANITIZERS}"]
+    command += ["-I", str(ROOT / "cysrc/include"), "-I", sysconfig.get_paths()["include"]]
+    command += [f'-DTARGET="{target}"', f'-DMUTATIONS="{mutations(target)}"', f"-DKNOWING={KNOWING[target]}"]
+    command += [str(generated), str(HERE / "fuzzer.c"), *library(), "-rdynamic", "-o", str(output)]
+    subprocess.run(command, check=True)
+
+
+def mutations(target: str) -> str:
+    """The module that mutates the target's inputs, which also says where its seeds are."""
+    return "snapshot" if target == "snapshot" else "server"
 
 
 def library() -> list[str]:
@@ -61,5 +61,25 @@ def library() -> list[str]:
     return [f"-L{directory}", f"-Wl,-rpath,{directory}", f"-lpython{name}", *others]
 
 
-if __name__ == "__main__":
-    sys.exit(main())
+def run(target: str, seed: int, seconds: float, inputs: Path) -> int:
+    """Compile and run for so long. What libFuzzer found worth keeping stays in the directory, also what fails; returns
+    how many inputs there were. SystemExit if one failed."""
+    corpus = (inputs / target).absolute()
+    corpus.mkdir(parents=True, exist_ok=True)
+    fuzzer = (inputs / f"{target}_fuzzer").absolute()
+    build(target, fuzzer)
+    options = [f"-max_total_time={max(int(seconds), 1)}", f"-seed={seed or 1}", f"-max_len={LONGEST[target]}"]
+    options += [f"-rss_limit_mb={MEMORY}", f"-artifact_prefix={corpus.parent}/{target}-failure-"]
+    environment = os.environ | {
+        "PYTHONPATH": os.pathsep.join([str(ROOT), str(HERE)]),
+        # So that the sanitizer sees Python's objects; what the interpreter leaves at its end is no leak of ours.
+        "PYTHONMALLOC": "malloc",
+        "ASAN_OPTIONS": "detect_leaks=0",
+    }
+    command = [fuzzer, *options, "-print_final_stats=1", corpus, HERE / "seeds" / mutations(target)]
+    ran = subprocess.run(command, env=environment, stderr=subprocess.PIPE, text=True, errors="replace", check=False)
+    found = re.search(r"number_of_executed_units: (\d+)", ran.stderr)
+    if ran.returncode != 0 or found is None:
+        print(ran.stderr[-20000:], flush=True)
+        sys.exit(f"{target}: an input fails: {corpus.parent}/{target}-failure-*")
+    return int(found[1])

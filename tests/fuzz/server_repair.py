@@ -1,6 +1,6 @@
 """Mutations of what clients send: of single bytes, of lengths, of words; and commands put together anew.
 
-An input's first byte says where it is cut into pieces (`server_target.py`); the rest is what is sent.
+An input's first byte says where it is cut into pieces (`server_target.py`, `parser_target.py`); the rest is what is sent.
 """
 
 from __future__ import annotations
@@ -8,6 +8,10 @@ from __future__ import annotations
 import random
 
 __all__ = ["mutated", "repaired"]
+
+#: Nothing has to be made right in a protocol without checksums.
+repaired = None
+
 
 WORDS = [
     word.encode()
@@ -28,11 +32,6 @@ def mutated(data: bytes, other: bytes, rng: random.Random) -> bytes:
     made = bytearray(data)
     for _ in range(rng.choice([1, 1, 1, 2, 3, 4])):
         rng.choice(_CHANGES)(made, other, rng)
-    return bytes(made)
-
-
-def repaired(made: bytearray, _rng: random.Random) -> bytes:
-    """Nothing has to be made right in a protocol without checksums."""
     return bytes(made)
 
 
