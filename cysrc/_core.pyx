@@ -59,7 +59,7 @@
 #     connection, transactions, scripts          commands about the client
 #     handover     commands that Python answers
 #     slowlog, statistics                        what was seen
-#     commands, dispatch, turn, loop, server     from a socket to a command and back
+#     commands, dispatch, ahead, turn, loop, server     from a socket to a command and back
 #     coreserver   the Python class: CoreServer
 #     rehearsal    a conversation without a network, for tests
 
@@ -161,6 +161,7 @@ include "server/handover.pyx"
 include "server/slowlog.pyx"
 include "server/commands.pyx"
 include "server/dispatch.pyx"
+include "server/ahead.pyx"
 include "server/turn.pyx"
 include "server/loop.pyx"
 include "server/server.pyx"

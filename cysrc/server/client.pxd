@@ -70,6 +70,7 @@ cdef struct Client:
     uint32_t state
     uint32_t protocol                   # 2 or 3
     uint32_t events                     # that epoll is asked for
+    bint has_more                       # to be read, of which epoll has told already
     uint32_t killed                     # by another thread
     Buffer input                        # what has not been understood yet
     Buffer output                       # what could not be sent yet

@@ -89,7 +89,8 @@ cdef struct Loop:
     Spot* spots                         # of a command with several keys
     Buffer scratch                      # a value, or a reply, that is being made
     Parse parse
-    char* input                         # READ_SIZE bytes
+    char* input                         # INPUT_ROOM bytes
+    uint64_t now                        # ns of the steady clock, when epoll told of what is served
     uint64_t random
     Client* dead
     pthread_mutex_t guard               # of the list of clients, and of their texts

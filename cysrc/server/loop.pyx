@@ -22,7 +22,7 @@ cdef bint loop_open(Loop* loop, Server* server, uint32_t index) noexcept nogil:
     loop.wake.fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK)
     loop.inbox_end = &loop.inbox
     loop.held = <uint64_t*>calloc(held_words(server.store), sizeof(uint64_t))
-    loop.input = <char*>malloc(READ_SIZE)
+    loop.input = <char*>malloc(INPUT_ROOM)
     loop.counts = <CommandCount*>calloc(MOST_COMMANDS, sizeof(CommandCount))
     pthread_mutex_init(&loop.guard, NULL)
     pthread_mutex_init(&loop.inbox_guard, NULL)
@@ -196,30 +196,40 @@ cdef void close_timed_out(Loop* loop) noexcept nogil:
 
 # -- running -----------------------------------------------------------------------------------------------------------
 
-cdef void serve_event(Loop* loop, epoll_event* event) noexcept nogil:
+cdef void serve_event(Loop* loop, epoll_event* event, Heard* heard) noexcept nogil:
     cdef Source* source = <Source*>event.data.ptr
     if likely(source.kind == CLIENT):
-        serve_client(loop, <Client*>source, event.events)
+        serve_client(loop, <Client*>source, event.events, heard)
     elif source.kind == WAKE:
         read_inbox(loop)
     else:
         accept_some(loop, <Listener*>source)
 
 
+cdef int serve_group(Loop* loop, epoll_event* events, int n) noexcept nogil:
+    """Turns for the first of those with events; returns for how many."""
+    cdef Heard heard[GROUP]
+    cdef int i, group = hear_group(loop, events, n, heard)
+    for i in range(group):
+        serve_event(loop, &events[i], &heard[i])
+    return group
+
+
 cdef void loop_run(Loop* loop) noexcept nogil:
     """Until the server is told to stop."""
     cdef epoll_event events[EVENTS]
-    cdef uint64_t looked = steady_ns(), now
-    cdef int i, n
+    cdef uint64_t looked = steady_ns()
+    cdef int at, n
     take_settings(loop)
     while not seen_flag(&loop.server.stopping):
         n = epoll_wait(loop.epoll, events, EVENTS, TICK)
-        for i in range(n):
-            serve_event(loop, &events[i])
+        loop.now = steady_ns()
+        at = 0
+        while at < n:
+            at += serve_group(loop, &events[at], n - at)
         # Clients that sleep are looked at a few times a second, however busy the others are.
-        now = steady_ns()
-        if now - looked > <uint64_t>TICK * 1000000:
-            looked = now
+        if loop.now - looked > <uint64_t>TICK * 1000000:
+            looked = loop.now
             close_timed_out(loop)
         free_the_dead(loop)
     loop_end(loop)
@@ -234,7 +244,7 @@ cdef void loop_end(Loop* loop) noexcept nogil:
     while client is not NULL:
         following = client.following
         if may_proceed(client):
-            serve_client(loop, client, EPOLLIN)
+            serve_unheard(loop, client, EPOLLIN)
         client = following
     while loop.clients is not NULL:
         close_politely(loop.clients)

@@ -53,7 +53,7 @@ cdef class Rehearsal:
                 refuse_handed(self.server.server)
                 read_inbox(loop)
                 if not client.state & DEAD and client.events:
-                    serve_client(loop, client, client.events)
+                    serve_unheard(loop, client, client.events)
             self._receive(end, received)
             if client.state & DEAD:
                 return True

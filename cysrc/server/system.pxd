@@ -97,6 +97,7 @@ cdef extern from *:
         EPOLLERR
         EPOLLHUP
         EPOLLRDHUP
+        EPOLLET
         EPOLLEXCLUSIVE
         EPOLL_CTL_ADD
         EPOLL_CTL_DEL

@@ -1,6 +1,6 @@
 # A client's turn: what it has sent is read, understood, run in batches, and answered.
 #
-#   socket --> loop.input (or client.input, if a part of a command is waiting there)
+#   socket --> loop.input, ahead of the turn (or client.input, if a part of a command is waiting there)
 #          --> requests, up to REQUESTS at a time; what all of them will look at in the store is fetched together
 #          --> loop.out --> socket (what does not go is kept in client.output, and the client is not read from until
 #              it has gone)
@@ -232,11 +232,11 @@ cdef void note_half_sent(Client* client) noexcept nogil:
         client.request_since = steady_ns()
 
 
-cdef void run_fresh(Loop* loop, Client* client, size_t size) noexcept nogil:
-    """What was read is in loop.input, and nothing was waiting."""
-    cdef size_t used = run_input(loop, client, loop.input, size)
+cdef void run_fresh(Loop* loop, Client* client, char* data, size_t size) noexcept nogil:
+    """What was read is in the loop's buffer, and nothing was waiting."""
+    cdef size_t used = run_input(loop, client, data, size)
     if used < size and not client.state & (CLOSING | DEAD):
-        buffer_append(&client.input, loop.input + used, size - used)
+        buffer_append(&client.input, data + used, size - used)
         if client.input.failed:
             client_close(client)
 
@@ -255,38 +255,41 @@ cdef void run_waiting(Loop* loop, Client* client) noexcept nogil:
         buffer_free(input)
 
 
-cdef ssize_t receive(Loop* loop, Client* client) noexcept nogil:
-    """Into client.input if something waits there, else into loop.input."""
+cdef bint hear_rest(Client* client, Heard* heard) noexcept nogil:
+    """Read what goes on in a part of a command behind that. False: there is no room, and the client is closed."""
     cdef Buffer* input = &client.input
-    cdef size_t room = READ_SIZE
-    if buffer_size(input) == 0:
-        return recv(client.source.fd, loop.input, READ_SIZE, 0)
     # A long argument is read in larger pieces, as far as it has come already.
-    room = max(room, min(buffer_size(input), <size_t>1 << 20))
+    cdef size_t room = max(<size_t>READ_SIZE, min(buffer_size(input), <size_t>1 << 20))
     if not buffer_reserve(input, room):
         client_close(client)
-        return -1
-    cdef ssize_t size = recv(client.source.fd, input.data + input.end, room, 0)
-    if size > 0:
-        input.end += size
-    return size
+        return False
+    hear(client, input.data + input.end, room, heard)
+    if heard.size > 0:
+        input.end += heard.size
+    return True
 
 
-cdef void serve_input(Loop* loop, Client* client) noexcept nogil:
+cdef void serve_input(Loop* loop, Client* client, Heard* heard, bint ends) noexcept nogil:
+    """It ends: nothing comes behind what is there."""
     cdef bint was_waiting = buffer_size(&client.input) != 0
-    cdef ssize_t size = receive(loop, client)
-    if unlikely(size <= 0):
-        if client.state & DEAD:
+    if was_waiting:
+        if not hear_rest(client, heard):
             return
-        if size == 0 or (last_error() != EAGAIN and last_error() != EINTR):
+    elif heard.data is NULL:
+        hear(client, loop.input, READ_SIZE, heard)
+    if unlikely(heard.size <= 0):
+        if heard.error == EINTR:
+            client_ask_for(client, EPOLLIN)
+        elif heard.error != EAGAIN:
             client_close(client)
         return
-    bump(&client.input_bytes, size)
-    bump(&loop.input_bytes, size)
-    note(&client.active, steady_ns())
+    client.has_more = heard.is_full or ends
+    bump(&client.input_bytes, heard.size)
+    bump(&loop.input_bytes, heard.size)
+    note(&client.active, loop.now)
     loop.client = client
     if likely(not was_waiting):
-        run_fresh(loop, client, size)
+        run_fresh(loop, client, heard.data, heard.size)
     else:
         run_waiting(loop, client)
     if unlikely(buffer_size(&client.input) > loop.settings.max_query):
@@ -299,7 +302,7 @@ cdef void serve_input(Loop* loop, Client* client) noexcept nogil:
 cdef void serve_output(Loop* loop, Client* client) noexcept nogil:
     """The socket takes bytes again; when all have gone the client's commands go on."""
     # Who reads is not idle.
-    note(&client.active, steady_ns())
+    note(&client.active, loop.now)
     if send_some(loop, client, &client.output) or client.state & DEAD:
         return
     buffer_free(&client.output)
@@ -320,16 +323,23 @@ cdef inline void take_settings(Loop* loop) noexcept nogil:
     loop.out.limit = max(loop.settings.max_output, <uint64_t>(2 * SEND_SIZE))
 
 
-cdef void serve_client(Loop* loop, Client* client, uint32_t events) noexcept nogil:
+cdef void serve_client(Loop* loop, Client* client, uint32_t events, Heard* heard) noexcept nogil:
+    """With what was heard of it ahead."""
     take_settings(loop)
     if client.state & DEAD:
         return
     if events & EPOLLOUT:
         serve_output(loop, client)
     elif events & EPOLLIN:
-        serve_input(loop, client)
+        serve_input(loop, client, heard, events & (EPOLLRDHUP | EPOLLHUP | EPOLLERR) != 0)
     elif events & (EPOLLERR | EPOLLHUP):
         client_close(client)
+
+
+cdef void serve_unheard(Loop* loop, Client* client, uint32_t events) noexcept nogil:
+    cdef Heard heard
+    heard.data = NULL
+    serve_client(loop, client, events, &heard)
 
 
 cdef void count_handed(Loop* loop, Handed* handed, bint failed) noexcept nogil:
@@ -352,7 +362,7 @@ cdef void deliver_reply(Loop* loop, Handed* handed, Buffer* reply, bint failed) 
         return
     take_settings(loop)
     loop.client = client
-    note(&client.active, steady_ns())
+    note(&client.active, loop.now)
     count_handed(loop, handed, failed)
     if buffer_size(reply) == 0:
         # There was no memory for it.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import random
 
 import pytest
@@ -181,3 +182,71 @@ def test_replies_come_to_a_client_that_has_ended_its_own_side(connect: Connect) 
     assert wire.replies(2) == [OK, b"v"]
     wire.socket.shutdown(1)
     assert wire.closed()
+
+
+#: Bytes around what the service reads in one go, and twice and many times that.
+AMOUNTS = [16 * 1024 - 1, 16 * 1024, 16 * 1024 + 1, 32 * 1024, 48 * 1024 + 5, 256 * 1024]
+
+
+def sent_in_all(amount: int, *, long: bool) -> tuple[bytes, list[object]]:
+    """So many bytes exactly, and the replies to them: many commands, or a long one."""
+    if long:
+        head = b"*2\r\n$4\r\nECHO\r\n$%d\r\n" % amount
+        text = b"x" * (amount - len(head) - 2)
+        # As many digits: no amount is near a power of ten.
+        return b"*2\r\n$4\r\nECHO\r\n$%d\r\n" % len(text) + text + b"\r\n", [text]
+    pings = amount // 6 - 10
+    text = b"x" * (amount - 6 * pings - len("ECHO \r\n"))
+    return b"PING\r\n" * pings + b"ECHO " + text + b"\r\n", [PONG] * pings + [text]
+
+
+@pytest.mark.parametrize("long", [False, True], ids=["many", "long"])
+@pytest.mark.parametrize("amount", AMOUNTS)
+def test_all_is_read_however_much_comes_at_once(connect: Connect, amount: int, long: bool) -> None:
+    """Each time nothing follows that would have the service look again."""
+    sent, replies = sent_in_all(amount, long=long)
+    assert len(sent) == amount
+    wire = connect()
+    for _ in range(3):
+        wire.send(sent)
+        assert wire.replies(len(replies)) == replies
+
+
+@pytest.mark.parametrize("long", [False, True], ids=["many", "long"])
+@pytest.mark.parametrize("amount", [len(b"PING\r\n") * 20, *AMOUNTS])
+def test_an_end_that_comes_with_the_last_command_is_seen(connect: Connect, amount: int, long: bool) -> None:
+    for _ in range(5):
+        wire = connect()
+        sent, replies = sent_in_all(amount, long=long)
+        wire.send(sent)
+        wire.socket.shutdown(1)
+        assert wire.replies(len(replies)) == replies
+        assert wire.closed()
+
+
+@pytest.mark.parametrize("count", [1, 2, 15, 16, 17, 60])
+def test_clients_that_send_at_the_same_moment(connect: Connect, count: int) -> None:
+    """The service hears several before it answers the first."""
+    wires = [connect() for _ in range(count)]
+    for turn in range(10):
+        for number, wire in enumerate(wires):
+            wire.send(packed(["SET", f"key {number}", str(turn)], ["GET", f"key {number}"], ["INCR", "sum"]))
+        totals = [wire.replies(3) for wire in wires]
+        assert [one[:2] for one in totals] == [[OK, b"%d" % turn]] * count
+        assert sorted(one[2] for one in totals) == list(range(turn * count + 1, (turn + 1) * count + 1))
+
+
+def test_a_client_that_is_killed_by_another_of_the_same_moment(connect: Connect) -> None:
+    for _ in range(20):
+        wires = [connect() for _ in range(10)]
+        killer, victims = wires[0], wires[1:]
+        ids = [wire("CLIENT", "ID") for wire in victims]
+        killer.send(packed(*(["CLIENT", "KILL", "ID", str(number)] for number in ids)))
+        for wire in victims:
+            with contextlib.suppress(OSError):
+                wire.send(packed("PING"))
+        assert killer.replies(len(ids)) == [1] * len(ids)
+        for wire in victims:
+            rest = wire.rest()
+            assert rest in (b"", b"+PONG\r\n")
+        assert killer("PING") == PONG
