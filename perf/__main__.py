@@ -7,7 +7,7 @@ import subprocess
 import sys
 
 OBJECTS = ("bench", "threads", "scaling", "bulk", "pause", "pause_threads", "memory")
-BYTES = ("byte_bench", "byte_threads", "byte_memory", "byte_snapshot", "byte_eviction")
+BYTES = ("byte_bench", "byte_threads", "byte_memory", "byte_snapshot", "byte_sweep", "byte_eviction")
 
 
 def main() -> int:

@@ -49,8 +49,8 @@ PARTS: Mapping[str, Callable[[Bench], Part]] = {
     "inside": server_inside.inside,
 }
 
-#: Requests of one measurement, by pipeline: each takes a second or two.
-REQUESTS = {1: 200_000, 16: 1_500_000, 64: 3_000_000}
+#: Requests of one round, by pipeline: some seconds.
+REQUESTS = {1: 240_000, 16: 2_000_000, 64: 4_000_000}
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

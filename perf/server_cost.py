@@ -1,7 +1,8 @@
 """Processor time of a service an operation, under ``redis-benchmark``, by the system's account.
 
 The requests are the client's to count, the nanoseconds the system's: what the client and other programs take is in
-neither. Servers run all along, and take turns.
+neither. Servers run all along, and take turns: a few in each round, so that what a shared machine does to one it does
+to the others as well, and ratios are those of a round.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ import shutil
 import statistics
 import subprocess
 from collections import defaultdict
+from collections.abc import Mapping
 
 from perf import affinity, plot, report, service
 from perf.server_plan import CLIENTS, OPERATIONS, PIPELINES, Bench, Part, names
@@ -31,6 +33,8 @@ RATIOS = {
 }
 #: That of two threads over that of one.
 THREADS_RATIO = 1.10
+#: Turns of each server in a round.
+TURNS = 4
 
 #: By server, one figure of every round.
 Figures = dict[str, list[float]]
@@ -45,10 +49,10 @@ def throughput(bench: Bench) -> Part:
         for one in running.values():
             one.fill_keys(bench.keys)
         rows = [(operation, pipeline) for pipeline in PIPELINES for operation in OPERATIONS]
-        for operation, pipeline, kind in bench.turns([(*row, kind) for row in rows for kind in bench.kinds]):
-            cost, rate = _measured(running[kind], bench, operation, pipeline)
-            spent[operation, pipeline][kind].append(cost)
-            rates[operation, pipeline][kind].append(rate)
+        for row in bench.turns(rows):
+            for kind, (cost, rate) in _side_by_side(running, bench, *row).items():
+                spent[row][kind].append(cost)
+                rates[row][kind].append(rate)
     made = report.Table(
         "Processor time of the server an operation: microseconds (thousand requests a second)",
         ["pipeline, operation", *(called[kind] for kind in bench.kinds), "shardmap ÷ Valkey, ÷ Redis", "target"],
@@ -82,12 +86,21 @@ def throughput(bench: Bench) -> Part:
     return made, found, drawn
 
 
-def _measured(one: Service, bench: Bench, operation: str, pipeline: int) -> tuple[float, float]:
-    """Microseconds on a processor an operation, and requests a second."""
-    requests = bench.requests[pipeline]
-    before = one.processor_time()
-    rate = _ended(started(one.port, bench, operation, pipeline, requests, bench.client_cpus))
-    return (one.processor_time() - before) * 1e6 / requests, rate
+def _side_by_side(
+    running: Mapping[str, Service], bench: Bench, operation: str, pipeline: int
+) -> dict[str, tuple[float, float]]:
+    """Microseconds on a processor an operation, and requests a second, of each server."""
+    requests = bench.requests[pipeline] // TURNS
+    seconds: defaultdict[str, float] = defaultdict(float)
+    took: defaultdict[str, float] = defaultdict(float)
+    for _ in range(TURNS):
+        for kind in bench.order.sample(list(running), len(running)):
+            before = running[kind].processor_time()
+            client = started(running[kind].port, bench, operation, pipeline, requests, bench.client_cpus)
+            took[kind] += requests / _ended(client)
+            seconds[kind] += running[kind].processor_time() - before
+    total = requests * TURNS
+    return {kind: (seconds[kind] * 1e6 / total, total / took[kind]) for kind in running}
 
 
 def started(
@@ -120,24 +133,31 @@ def _ended(client: subprocess.Popen[str]) -> float:
     return float(rows[-1][1])
 
 
+def _ratio(figures: Figures, rival: str) -> float | None:
+    """The median of the rounds' ratios to the server of that name, if it is here."""
+    for kind, costs in figures.items():
+        if short_name(kind) == rival:
+            return statistics.median(mine / theirs for mine, theirs in zip(figures[OURS], costs, strict=True))
+    return None
+
+
 def _ratios(figures: Figures) -> str:
-    mine = statistics.median(figures[OURS])
-    by_name = {short_name(kind): statistics.median(costs) for kind, costs in figures.items()}
-    return ", ".join(f"{mine / by_name[name]:.2f}" if name in by_name else "-" for name in ("valkey", "redis"))
+    ratios = [_ratio(figures, name) for name in ("valkey", "redis")]
+    return ", ".join("-" if ratio is None else f"{ratio:.2f}" for ratio in ratios)
 
 
 def _kept(row: tuple[str, int], figures: Figures) -> str:
     """What is asked for, and whether it is so."""
-    mine = statistics.median(figures[OURS])
     said = []
     if row in MICROSECONDS:
-        said.append(f"≤ {MICROSECONDS[row]:.2f} µs: {verdict(mine <= MICROSECONDS[row])}")
+        held = statistics.median(figures[OURS]) <= MICROSECONDS[row]
+        said.append(f"≤ {MICROSECONDS[row]:.2f} µs: {verdict(held)}")
     rival, most = RATIOS[row]
-    theirs = [statistics.median(costs) for kind, costs in figures.items() if short_name(kind) == rival]
-    if theirs:
-        said.append(f"≤ {most:g} × {rival.title()}: {verdict(mine <= most * theirs[0])}")
-    else:
+    ratio = _ratio(figures, rival)
+    if ratio is None:
         said.append(f"{rival.title()} is not here")
+    else:
+        said.append(f"≤ {most:g} × {rival.title()}: {verdict(ratio <= most)}")
     return ", ".join(said)
 
 

@@ -45,6 +45,14 @@ class Service(servers.Server):
         if self._receive(5) != b"+OK\r\n":
             raise RuntimeError(f"{self.name} was not emptied")
 
+    def entries(self) -> int:
+        """How many there are."""
+        self.connection.sendall(b"DBSIZE\r\n")
+        reply = b""
+        while not reply.endswith(b"\r\n"):
+            reply += self._receive(1)
+        return int(reply[1:])
+
     def processor_time(self) -> float:
         """Seconds on a processor of all its threads until now, by the system's account in nanoseconds."""
         total = 0

@@ -277,7 +277,7 @@ cdef void undo_draft(ByteShard* shard, uint32_t ref, Draft* draft) noexcept nogi
     count_record(shard, record, -1)
     if record.head & IS_LARGE:
         draft.large = bytes_of(record)
-    block_give(&shard.heap, ref, granules_of(record), slack_of(record))
+    block_give(&shard.heap, ref, granules_of(record), slack_of(record), &shard.rubbish)
 
 
 # -- deadlines ---------------------------------------------------------------------------------------------------------

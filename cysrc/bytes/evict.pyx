@@ -187,7 +187,7 @@ cdef void evict_region(ByteShard* shard, uint32_t ref) noexcept nogil:
         if heap.chunks[at >> GRANULE_BITS] is NULL:
             return
     if head_at(heap, first)[0] & FREE_BLOCK and is_region(heap, first, free_block_at(heap, first).size):
-        drop_region(heap, first)
+        drop_region(heap, first, &shard.rubbish)
 
 
 cdef bint evict_elsewhere(ByteStore* store) noexcept nogil:
@@ -222,7 +222,7 @@ cdef uint64_t memory_of(ByteShard* shard) noexcept nogil:
 cdef bint evict_much(ByteShard* shard) noexcept nogil:
     cdef uint32_t victim
     # What the shard keeps for entries to come first.
-    if drop_free_regions(&shard.heap):
+    if drop_free_regions(&shard.heap, &shard.rubbish):
         return True
     victim = choose_victim(shard)
     if victim == 0:

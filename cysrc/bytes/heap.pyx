@@ -190,13 +190,46 @@ cdef bint add_region(Heap* heap, uint32_t size) noexcept nogil:
     return True
 
 
+# -- rubbish -----------------------------------------------------------------------------------------------------------
+#
+# Memory that goes back to the system when the shard is not locked any more: in its first words what follows in the list,
+# and its size in bytes, in whose lowest bit stands whether the budget has got them already.
+
+cdef enum:
+    IS_PAID = 1
+
+
+cdef inline void add_rubbish(void** rubbish, void* lines, size_t size) noexcept nogil:
+    (<void**>lines)[0] = rubbish[0]
+    (<void**>lines)[1] = <void*>size
+    rubbish[0] = lines
+
+
+cdef void free_rubbish(Budget* budget, void* rubbish) noexcept nogil:
+    """Nothing is locked."""
+    cdef void* following_one
+    cdef size_t size
+    while rubbish is not NULL:
+        following_one = (<void**>rubbish)[0]
+        size = <size_t>(<void**>rubbish)[1]
+        if size & IS_PAID:
+            lines_free(rubbish, size & ~<size_t>IS_PAID)
+        else:
+            lines_return(budget, rubbish, size)
+        rubbish = following_one
+
+
+# -- regions that are free ---------------------------------------------------------------------------------------------
+
 cdef inline bint is_region(Heap* heap, uint32_t ref, uint32_t size) noexcept nogil:
     """Is this free block all that its region has?"""
     return ref & GRANULE_MASK == 1 and size == (heap.spans[ref >> GRANULE_BITS] << GRANULE_BITS) - 2
 
 
-cdef void drop_region(Heap* heap, uint32_t ref) noexcept nogil:
-    """Give a region back to the system, all of which is one free block."""
+cdef void drop_region(Heap* heap, uint32_t ref, void** rubbish) noexcept nogil:
+    """Give up a region, all of which is one free block. It is rubbish, to be given back to the system without the lock,
+    which can take long; its bytes are free for others at once, who may so be beyond the bound by this region until then.
+    """
     cdef uint32_t at = ref >> GRANULE_BITS
     cdef uint32_t chunks = heap.spans[at]
     cdef char* region = heap.chunks[at]
@@ -207,18 +240,19 @@ cdef void drop_region(Heap* heap, uint32_t ref) noexcept nogil:
     heap.spans[at] = 0
     heap.free_slots += chunks
     heap.reserved -= <size_t>chunks * CHUNK
-    lines_return(heap.budget, region, <size_t>chunks * CHUNK)
+    budget_give(heap.budget, <size_t>chunks * CHUNK)
+    add_rubbish(rubbish, region, <size_t>chunks * CHUNK | IS_PAID)
 
 
-cdef bint drop_free_regions(Heap* heap) noexcept nogil:
-    """Give back every region of which all is free; was there one?"""
+cdef bint drop_free_regions(Heap* heap, void** rubbish) noexcept nogil:
+    """Give up every region of which all is free; was there one?"""
     cdef uint32_t chunk, first
     cdef bint found = False
     for chunk in range(heap.n_chunks):
         first = (chunk << GRANULE_BITS) + 1
         if (heap.spans[chunk] and head_at(heap, first)[0] & FREE_BLOCK
                 and is_region(heap, first, free_block_at(heap, first).size)):
-            drop_region(heap, first)
+            drop_region(heap, first, rubbish)
             found = True
     return found
 
@@ -264,9 +298,9 @@ cdef inline uint32_t block_take(Heap* heap, uint32_t size, uint32_t* slack) noex
     return ref
 
 
-cdef inline void block_give(Heap* heap, uint32_t ref, uint32_t size, uint32_t slack) noexcept nogil:
-    """Give a block back; with its free neighbours it becomes one. A region that is free as a whole goes back to the
-    system while there is more than as much free memory besides, so that one that comes and goes does not."""
+cdef inline void block_give(Heap* heap, uint32_t ref, uint32_t size, uint32_t slack, void** rubbish) noexcept nogil:
+    """Give a block back; with its free neighbours it becomes one. A region that is free as a whole becomes rubbish while
+    there is more than as much free memory besides, so that one that comes and goes does not."""
     cdef uint32_t before
     heap.used[list_for(size)] -= 1
     size += slack
@@ -281,7 +315,7 @@ cdef inline void block_give(Heap* heap, uint32_t ref, uint32_t size, uint32_t sl
         size += before
     list_block(heap, ref, size)
     if unlikely(is_region(heap, ref, size)) and heap.free_granules > <uint64_t>2 * size:
-        drop_region(heap, ref)
+        drop_region(heap, ref, rubbish)
 
 
 # -- what it comes to --------------------------------------------------------------------------------------------------

@@ -406,6 +406,7 @@ cdef void swap_contents(ByteShard* shard, ByteShard* loaded) noexcept nogil:
     loaded.expired += shard.expired
     loaded.evicted += shard.evicted
     loaded.contended = shard.contended
+    loaded.longest_sweep = shard.longest_sweep
     loaded.expectations = shard.expectations
     loaded.heap.rest = shard.heap.rest
     memcpy(&former, shard, sizeof(ByteShard))

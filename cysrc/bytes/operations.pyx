@@ -265,7 +265,7 @@ cdef int shrink_byte_shard(ByteShard* shard) noexcept nogil:
             answer = begin_resize(&shard.base, buckets)
         while answer == 0 and shard.base.old != 0:
             answer = advance_and_breathe(shard)
-    drop_free_regions(&shard.heap)
+    drop_free_regions(&shard.heap, &shard.rubbish)
     unlock_byte_shard(shard)
     return answer
 

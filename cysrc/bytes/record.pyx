@@ -151,15 +151,11 @@ cdef inline uint32_t record_new(ByteShard* shard, Draft* draft, int64_t deadline
 
 cdef inline void free_record(ByteShard* shard, uint32_t ref) noexcept nogil:
     cdef Record* record = record_at(shard, ref)
-    cdef void** large
     count_record(shard, record, -1)
     if unlikely(record.head & IS_LARGE):
         # Memory from the system is given back without the lock: it can take long.
-        large = <void**>bytes_of(record)
-        large[0] = shard.rubbish
-        large[1] = <void*>large_bytes(content_of(record))
-        shard.rubbish = large
-    block_give(&shard.heap, ref, granules_of(record), slack_of(record))
+        add_rubbish(&shard.rubbish, bytes_of(record), large_bytes(content_of(record)))
+    block_give(&shard.heap, ref, granules_of(record), slack_of(record), &shard.rubbish)
 
 
 cdef inline void drop_record(ByteShard* shard, uint32_t ref) noexcept nogil:
@@ -188,14 +184,3 @@ cdef inline void release_record(ByteShard* shard, uint32_t ref) noexcept nogil:
         free_record(shard, ref)
     else:
         write_head(&record.head, record.head - 1)
-
-
-cdef void free_rubbish(Budget* budget, void* rubbish) noexcept nogil:
-    """Nothing is locked."""
-    cdef void* following_one
-    cdef size_t size
-    while rubbish is not NULL:
-        following_one = (<void**>rubbish)[0]
-        size = <size_t>(<void**>rubbish)[1]
-        lines_return(budget, rubbish, size)
-        rubbish = following_one

@@ -49,7 +49,7 @@ cdef struct ByteShard:
     uint32_t n_large
     uint32_t n_deadlines                # records that have one
     uint64_t kept                       # references besides the tables'
-    void* rubbish                       # memory of large records, to be freed once unlocked
+    void* rubbish                       # memory to be given back to the system once unlocked
     uint64_t changes                    # of any record's value or deadline; only ever grows
     uint64_t moves                      # of any key to another record, to none, or from none; only ever grows
     Expectation* expectations
@@ -58,6 +58,7 @@ cdef struct ByteShard:
     uint64_t expired
     uint64_t contended                  # operations on one key that found the lock taken
     uint64_t evicted
+    uint64_t longest_sweep              # ns for which a sweep had the lock
 
 cdef struct ByteStore:
     uint32_t mask                       # shards - 1

@@ -16,6 +16,12 @@ cdef extern from *:
         return (int64_t)now.tv_sec * 1000 + now.tv_nsec / 1000000;
     }
 
+    static inline int64_t sm_boot_ns(void) {
+        struct timespec now;
+        clock_gettime(SM_BOOT_CLOCK, &now);
+        return (int64_t)now.tv_sec * 1000000000 + now.tv_nsec;
+    }
+
     /* Some tens of microseconds: what the system makes of the shortest sleep. */
     static void sm_breathe(void) {
         struct timespec nap = {0, SM_NAP_NS};
@@ -39,6 +45,7 @@ cdef extern from *:
     #define sm_write(number, value) __atomic_store_n(number, value, __ATOMIC_RELAXED)
     """
     int64_t boot_ms "sm_boot_ms"() noexcept nogil
+    int64_t boot_ns "sm_boot_ns"() noexcept nogil
     void breathe "sm_breathe"() noexcept nogil
     void count_change "sm_change"(uint64_t* number) noexcept nogil
     uint64_t next_id "sm_next_id"(uint64_t* number) noexcept nogil

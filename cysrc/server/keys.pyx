@@ -242,7 +242,7 @@ cdef void clear_locked(ByteShard* shard) noexcept nogil:
     count_change(&shard.changes)
     count_change(&shard.moves)
     empty_in_place(shard)
-    drop_free_regions(&shard.heap)
+    drop_free_regions(&shard.heap, &shard.rubbish)
 
 
 cdef void run_randomkey(Loop* loop, Request* request) noexcept nogil:

@@ -56,6 +56,20 @@ print("done")
     assert child(code, "0.005") == "done\n"
 
 
+def test_a_sweep_says_for_how_long_it_locked() -> None:
+    code = """
+m = ByteMap(shards=1)
+assert m.stats()["longest_sweep_ns"] == 0
+for i in range(20_000):
+    m.set(b"%d" % i, b"v", ttl=SHORT if i % 2 else LONG)
+outlive()
+began = time.perf_counter_ns()
+assert m.sweep() == 10_000
+assert 0 < m.stats()["longest_sweep_ns"] < time.perf_counter_ns() - began
+"""
+    child(code, "0")
+
+
 def test_zero_switches_it_off() -> None:
     code = """
 m = ByteMap()
