@@ -15,7 +15,7 @@ from pathlib import Path
 from perf import machine
 from perf.histogram import SHOWN, Histogram
 
-__all__ = ["write"]
+__all__ = ["memory", "write"]
 
 _COLUMNS = ["kind", "name", "requests", "failures", "mean", *(f"p{share:g}" for share in SHOWN), "longest"]
 
@@ -30,14 +30,21 @@ th:nth-child(-n+2), td:nth-child(-n+2) {{ text-align: left }}
 </style>
 <h1>{title}</h1><p class="{kind}">{verdict}</p>{broken}
 <table><thead><tr>{head}</tr></thead><tbody>{rows}</tbody></table>
-<p>Times in microseconds, exact but for one per cent.</p><pre>{about}</pre></html>
+<p>Times in microseconds, exact but for one per cent. The server's resident memory: {memory}.</p>
+<pre>{about}</pre></html>
 """
 
 #: What was measured: kind of request and its name; of each the times and how many failed.
 Latencies = Mapping[tuple[str, str], Histogram]
 
 
-def write(folder: Path, latencies: Latencies, failures: Mapping[tuple[str, str], int], broken: Sequence[str]) -> None:
+def write(
+    folder: Path,
+    latencies: Latencies,
+    failures: Mapping[tuple[str, str], int],
+    broken: Sequence[str],
+    resident: Sequence[int],
+) -> None:
     """``latencies.csv``, ``latencies.json`` and ``report.html`` in this folder."""
     folder.mkdir(parents=True, exist_ok=True)
     rows = [_row(key, latencies[key], failures.get(key, 0)) for key in sorted(latencies)]
@@ -47,9 +54,24 @@ def write(folder: Path, latencies: Latencies, failures: Mapping[tuple[str, str],
         {"kind": kind, "name": name, "failures": failures.get((kind, name), 0), **latencies[kind, name].described()}
         for kind, name in sorted(latencies)
     ]
-    content = {"kind": "load", "machine": about, "unit": "microseconds", "broken": list(broken), "requests": described}
+    content = {
+        "kind": "load",
+        "machine": about,
+        "unit": "microseconds",
+        "broken": list(broken),
+        "requests": described,
+        "resident_bytes": list(resident),
+    }
     (folder / "latencies.json").write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
-    (folder / "report.html").write_text(_html(rows, broken, machine.header(about)), encoding="utf-8")
+    (folder / "report.html").write_text(_html(rows, broken, resident, machine.header(about)), encoding="utf-8")
+
+
+def memory(resident: Sequence[int]) -> str:
+    """A server's memory at five moments of the run, evenly apart."""
+    if not resident:
+        return "not known"
+    looks = [resident[quarter * (len(resident) - 1) // 4] for quarter in range(5)]
+    return f"{', '.join(f'{look / 1e6:.1f}' for look in looks)} MB from the start to the end"
 
 
 def _row(key: tuple[str, str], times: Histogram, failed: int) -> list[str]:
@@ -63,7 +85,7 @@ def _csv(rows: Sequence[Sequence[str]]) -> str:
     return text.getvalue()
 
 
-def _html(rows: Sequence[Sequence[str]], broken: Sequence[str], about: str) -> str:
+def _html(rows: Sequence[Sequence[str]], broken: Sequence[str], resident: Sequence[int], about: str) -> str:
     problems = "".join(f"<li>{html.escape(one)}</li>" for one in broken)
     return _PAGE.format(
         title="Load test",
@@ -72,5 +94,6 @@ def _html(rows: Sequence[Sequence[str]], broken: Sequence[str], about: str) -> s
         broken=f"<ul class=bad>{problems}</ul>" if problems else "",
         head="".join(f"<th>{html.escape(name)}</th>" for name in _COLUMNS),
         rows="".join(f"<tr>{''.join(f'<td>{html.escape(cell)}</td>' for cell in row)}</tr>" for row in rows),
+        memory=memory(resident),
         about=html.escape(about),
     )

@@ -41,6 +41,11 @@ class LoadServer:
     def client(self, **options: Any) -> Any:
         return redis.Redis(host=self.host, port=self.port, **options)
 
+    def resident(self) -> int:
+        """Bytes of memory that it has from the system, as it says itself."""
+        with self.client() as client:
+            return int(client.info("memory")["used_memory_rss"])
+
     def start(self) -> None:
         """Have it answer."""
         if self.own and self._process is None:

@@ -45,6 +45,10 @@ FINISHES_WITHIN = 30.0
 SLACK = 0.005
 
 
+#: Seconds between two looks at the server's memory.
+WATCHED_EVERY = 1.0
+
+
 class BrokenError(AssertionError):
     """An invariant that a user saw broken."""
 
@@ -55,6 +59,7 @@ class Run:
     def __init__(self) -> None:
         self.server = LoadServer()
         self.reports = Path()
+        self.watcher = gevent.Greenlet()
         self.begin()
 
     def begin(self) -> None:
@@ -63,6 +68,8 @@ class Run:
         self.maps = load_maps.Maps()
         self.times: defaultdict[tuple[str, str], Histogram] = defaultdict(Histogram)
         self.failures: Counter[tuple[str, str]] = Counter()
+        #: Of the server's memory, in bytes, while there are users.
+        self.resident: list[int] = []
         self.finished = False
         self.compares = False
 
@@ -96,6 +103,13 @@ def begin(environment: Any, **_: Any) -> None:
     with RUN.server.client() as client:
         RUN.books.open(client)
         RUN.compares = _knows_ifeq(client)
+    RUN.watcher = gevent.spawn(_watch_memory)
+
+
+def _watch_memory() -> None:
+    while True:
+        RUN.resident.append(RUN.server.resident())
+        gevent.sleep(WATCHED_EVERY)
 
 
 def _knows_ifeq(client: Any) -> bool:
@@ -110,6 +124,7 @@ def _knows_ifeq(client: Any) -> bool:
 
 @events.test_stop.add_listener
 def finish(environment: Any, **_: Any) -> None:
+    RUN.watcher.kill()
     try:
         _check()
     except Exception as error:
@@ -120,7 +135,8 @@ def finish(environment: Any, **_: Any) -> None:
     for problem in RUN.books.broken:
         _log.error("BROKEN %s", problem)
     RUN.finished = True
-    load_report.write(RUN.reports, RUN.times, RUN.failures, RUN.books.broken)
+    load_report.write(RUN.reports, RUN.times, RUN.failures, RUN.books.broken, RUN.resident)
+    _log.info("the server's memory: %s", load_report.memory(RUN.resident))
     _log.info("%d invariants broken; the report is %s", len(RUN.books.broken), RUN.reports / "report.html")
 
 

@@ -205,6 +205,17 @@ cdef inline void add_rubbish(void** rubbish, void* lines, size_t size) noexcept 
     rubbish[0] = lines
 
 
+cdef inline void append_rubbish(void** rubbish, void* others) noexcept nogil:
+    """A second list's, in front."""
+    cdef void** last = <void**>others
+    if others is NULL:
+        return
+    while last[0] is not NULL:
+        last = <void**>last[0]
+    last[0] = rubbish[0]
+    rubbish[0] = others
+
+
 cdef void free_rubbish(Budget* budget, void* rubbish) noexcept nogil:
     """Nothing is locked."""
     cdef void* following_one

@@ -157,10 +157,19 @@ cdef void lock_store(ByteStore* store) noexcept nogil:
         lock_bytes_attached(&byte_shard(store, i).base.lock)
 
 
+cdef inline void unlock_and_collect(ByteShard* shard, void** rubbish) noexcept nogil:
+    """For one who has other locks yet: what is rubbish is theirs to free, without any."""
+    append_rubbish(rubbish, shard.rubbish)
+    shard.rubbish = NULL
+    unlock_bytes(&shard.base.lock)
+
+
 cdef void unlock_store(ByteStore* store) noexcept nogil:
+    cdef void* rubbish = NULL
     cdef uint32_t i
     for i in range(store.shards):
-        unlock_byte_shard(byte_shard(store, i))
+        unlock_and_collect(byte_shard(store, i), &rubbish)
+    free_rubbish(&store.budget, rubbish)
 
 
 # -- emptying ----------------------------------------------------------------------------------------------------------

@@ -11,8 +11,10 @@ cdef enum:
     GROUP = 16
     # Bytes, after which no other is heard: long pipelines fetch what they need on their own, and stay in the first cache.
     HEARD_SIZE = 4 * 1024
-    # Of loop.input: what is heard lies one behind the other, and the last one may be as long as any.
-    INPUT_ROOM = HEARD_SIZE + READ_SIZE
+    # Of loop.input: what is heard lies one behind the other, and the last one may be as long as any. Behind them is a
+    # place for a client that is heard in its turn, while what others were heard saying still waits.
+    UNHEARD_AT = HEARD_SIZE + READ_SIZE
+    INPUT_ROOM = UNHEARD_AT + READ_SIZE
 
 # What was read from a client.
 cdef struct Heard:
@@ -49,7 +51,7 @@ cdef inline bint first_key(const char* data, size_t size, Span* key) noexcept no
 cdef inline bint may_be_heard(epoll_event* event) noexcept nogil:
     """A client that has sent something, and goes on in no part of a command, which lies elsewhere."""
     cdef Client* client = <Client*>event.data.ptr
-    return (client.source.kind == CLIENT and event.events == EPOLLIN and not client.state & DEAD
+    return (client.source.kind == CLIENT and event.events & EPOLLIN != 0 and not client.state & DEAD
             and buffer_size(&client.input) == 0)
 
 

@@ -49,7 +49,7 @@ cdef Client* client_new(int fd, sockaddr_storage* address, socklen_t size) noexc
 # socket a second time, in vain, which is a twentieth of what a single request costs. So whoever leaves something unread
 # has to ask again.
 cdef enum:
-    TOLD_ONCE = EPOLLET | EPOLLRDHUP
+    TOLD_ONCE = EPOLLET | EPOLLRDHUP | EPOLLPRI
 
 
 cdef inline void client_watch_events(Client* client, uint32_t events) noexcept nogil:

@@ -243,6 +243,8 @@ cdef void clear_locked(ByteShard* shard) noexcept nogil:
     count_change(&shard.moves)
     empty_in_place(shard)
     drop_free_regions(&shard.heap, &shard.rubbish)
+    # At once: commands behind it may fill the shard again.
+    discard(shard)
 
 
 cdef void run_randomkey(Loop* loop, Request* request) noexcept nogil:

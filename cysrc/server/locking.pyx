@@ -49,6 +49,7 @@ cdef void hold_shards(Loop* loop) noexcept nogil:
 
 
 cdef void let_go_of_shards(Loop* loop) noexcept nogil:
+    cdef void* rubbish = NULL
     cdef uint64_t bits
     cdef uint32_t word
     loop.holds = False
@@ -56,8 +57,9 @@ cdef void let_go_of_shards(Loop* loop) noexcept nogil:
         bits = loop.held[word]
         loop.held[word] = 0
         while bits:
-            unlock_byte_shard(byte_shard(loop.store, 64 * word + count_trailing_zeros_64(bits)))
+            unlock_and_collect(byte_shard(loop.store, 64 * word + count_trailing_zeros_64(bits)), &rubbish)
             bits &= bits - 1
+    free_rubbish(&loop.store.budget, rubbish)
 
 
 # -- several keys ------------------------------------------------------------------------------------------------------
@@ -143,7 +145,8 @@ cdef bint evict_anywhere(Loop* loop) noexcept nogil:
     """As evict_elsewhere, also for one who holds locks. Records that were found are to be looked up again."""
     if likely(not loop.holds):
         return evict_elsewhere(loop.store)
-    return evict_from_others(loop) or evict_from_held(loop)
+    # First what the commands before have left: it counts when it has been given back.
+    return discard_from_held(loop) or evict_from_others(loop) or evict_from_held(loop)
 
 
 cdef inline bint is_held(Loop* loop, uint32_t index) noexcept nogil:
@@ -167,17 +170,30 @@ cdef bint evict_from_others(Loop* loop) noexcept nogil:
     return found
 
 
+cdef inline bint discard(ByteShard* shard) noexcept nogil:
+    """Give its rubbish back to the system under its lock; was there any?"""
+    cdef void* rubbish = shard.rubbish
+    shard.rubbish = NULL
+    free_rubbish(&shard.store.budget, rubbish)
+    return rubbish is not NULL
+
+
+cdef bint discard_from_held(Loop* loop) noexcept nogil:
+    cdef uint32_t i
+    cdef bint found = False
+    for i in range(loop.store.shards):
+        if is_held(loop, i):
+            found = discard(byte_shard(loop.store, i)) or found
+    return found
+
+
 cdef bint evict_from_held(Loop* loop) noexcept nogil:
     cdef uint32_t i
     cdef ByteShard* shard
-    cdef void* rubbish
     for i in range(loop.store.shards):
         shard = byte_shard(loop.store, i)
         if is_held(loop, i) and evict_much(shard):
-            # It counts when it has been given back.
-            rubbish = shard.rubbish
-            shard.rubbish = NULL
-            free_rubbish(&loop.store.budget, rubbish)
+            discard(shard)
             return True
     return False
 

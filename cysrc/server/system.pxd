@@ -97,6 +97,7 @@ cdef extern from *:
         EPOLLERR
         EPOLLHUP
         EPOLLRDHUP
+        EPOLLPRI
         EPOLLET
         EPOLLEXCLUSIVE
         EPOLL_CTL_ADD

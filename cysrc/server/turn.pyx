@@ -270,13 +270,13 @@ cdef bint hear_rest(Client* client, Heard* heard) noexcept nogil:
 
 
 cdef void serve_input(Loop* loop, Client* client, Heard* heard, bint ends) noexcept nogil:
-    """It ends: nothing comes behind what is there."""
+    """It ends: what was read may have been cut short by the connection's end, or by urgent data."""
     cdef bint was_waiting = buffer_size(&client.input) != 0
     if was_waiting:
         if not hear_rest(client, heard):
             return
     elif heard.data is NULL:
-        hear(client, loop.input, READ_SIZE, heard)
+        hear(client, loop.input + UNHEARD_AT, READ_SIZE, heard)
     if unlikely(heard.size <= 0):
         if heard.error == EINTR:
             client_ask_for(client, EPOLLIN)
@@ -331,7 +331,7 @@ cdef void serve_client(Loop* loop, Client* client, uint32_t events, Heard* heard
     if events & EPOLLOUT:
         serve_output(loop, client)
     elif events & EPOLLIN:
-        serve_input(loop, client, heard, events & (EPOLLRDHUP | EPOLLHUP | EPOLLERR) != 0)
+        serve_input(loop, client, heard, events & (EPOLLRDHUP | EPOLLHUP | EPOLLERR | EPOLLPRI) != 0)
     elif events & (EPOLLERR | EPOLLHUP):
         client_close(client)
 

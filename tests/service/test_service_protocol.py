@@ -236,6 +236,23 @@ def test_clients_that_send_at_the_same_moment(connect: Connect, count: int) -> N
         assert sorted(one[2] for one in totals) == list(range(turn * count + 1, (turn + 1) * count + 1))
 
 
+def test_the_last_words_of_some_are_not_taken_for_those_of_others(connect: Connect) -> None:
+    """All have sent when the service looks, since all its loops are busy; every other client ends its side at once."""
+    for turn in range(5):
+        busy = [connect() for _ in range(4)]
+        wires = [connect() for _ in range(24)]
+        for number, wire in enumerate(busy):
+            wire.send(packed(["SETRANGE", f"large {number}", str(10_000_000), "x"], ["DEL", f"large {number}"]))
+        for number, wire in enumerate(wires):
+            wire.send(packed(["SET", f"key {number}", f"{turn} of {number}"], ["GET", f"key {number}"]))
+            if number % 2:
+                wire.socket.shutdown(1)
+        for number, wire in enumerate(wires):
+            assert wire.replies(2) == [OK, b"%d of %d" % (turn, number)]
+        assert all(wire.closed() for wire in wires[1::2])
+        assert [wire.replies(2) for wire in busy] == [[10_000_001, 1]] * len(busy)
+
+
 def test_a_client_that_is_killed_by_another_of_the_same_moment(connect: Connect) -> None:
     for _ in range(20):
         wires = [connect() for _ in range(10)]

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 from scripts import ANY, DELIVERIES, NOT_AN_INTEGER, arity, converse, error, same, script
-from targets import Connect, Target
+from targets import Connect, ServerWith, Target
 from wire import NO_LIST, OK, PONG, QUEUED, Simple, Wire
 
 import shardmap
@@ -362,3 +362,20 @@ def test_unwatch_in_a_transaction_comes_too_late(connect: Connect) -> None:
     assert other("SET k 2") == OK
     assert same(NO_LIST, watcher("EXEC"))
     assert watcher.pipeline(["MULTI", "GET k", "EXEC"])[-1] == [b"2"]
+
+
+@pytest.mark.ours
+def test_what_a_transaction_deletes_makes_room_for_what_it_sets(server_with: ServerWith) -> None:
+    """Also where nothing may be evicted, and no room is free otherwise."""
+    large = b"x" * (10 << 20)
+    with server_with(max_memory=16 << 20).connect() as wire:
+        assert wire.pipeline(["SET", f"small {number}", "v"] for number in range(400)) == [OK] * 400
+        assert wire("SET", "large", large) == OK
+        assert wire.pipeline(["MULTI", ["DEL", "large"], ["SET", "another", large], "EXEC"]) == [
+            OK,
+            QUEUED,
+            QUEUED,
+            [1, OK],
+        ]
+        assert wire.pipeline(["MULTI", "FLUSHALL", ["SET", "large", large], "EXEC"])[-1] == [OK, OK]
+        assert wire("DBSIZE") == 1
