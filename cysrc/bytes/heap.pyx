@@ -192,8 +192,8 @@ cdef bint add_region(Heap* heap, uint32_t size) noexcept nogil:
 
 # -- rubbish -----------------------------------------------------------------------------------------------------------
 #
-# Memory that goes back to the system when the shard is not locked any more: in its first words what follows in the list,
-# and its size in bytes, in whose lowest bit stands whether the budget has got them already.
+# Memory that goes back to the system when the shard is not locked any more: in its first words what follows in the
+# list, and its size in bytes, in whose lowest bit stands whether the budget has got them already.
 
 cdef enum:
     IS_PAID = 1
@@ -238,8 +238,8 @@ cdef inline bint is_region(Heap* heap, uint32_t ref, uint32_t size) noexcept nog
 
 
 cdef void drop_region(Heap* heap, uint32_t ref, void** rubbish) noexcept nogil:
-    """Give up a region, all of which is one free block. It is rubbish, to be given back to the system without the lock,
-    which can take long; its bytes are free for others at once, who may so be beyond the bound by this region until then.
+    """Give up a region, all of which is one free block. It is rubbish, to be given back to the system without the
+    lock, which can take long; its bytes are free for others at once, so that it may be beyond the bound until then.
     """
     cdef uint32_t at = ref >> GRANULE_BITS
     cdef uint32_t chunks = heap.spans[at]
@@ -309,9 +309,10 @@ cdef inline uint32_t block_take(Heap* heap, uint32_t size, uint32_t* slack) noex
     return ref
 
 
-cdef inline void block_give(Heap* heap, uint32_t ref, uint32_t size, uint32_t slack, void** rubbish) noexcept nogil:
-    """Give a block back; with its free neighbours it becomes one. A region that is free as a whole becomes rubbish while
-    there is more than as much free memory besides, so that one that comes and goes does not."""
+cdef inline void block_give(Heap* heap, uint32_t ref, uint32_t size, uint32_t slack,
+                            void** rubbish) noexcept nogil:
+    """Give a block back; with its free neighbours it becomes one. A region that is free as a whole becomes rubbish
+    while there is more than as much free memory besides, so that one that comes and goes does not."""
     cdef uint32_t before
     heap.used[list_for(size)] -= 1
     size += slack

@@ -7,9 +7,9 @@
 # all processor time (docs/performance.md).
 
 cdef enum:
-    # Clients that are heard before the first has its turn: so many misses under way at once are what a processor takes.
+    # Clients that are heard before the first has its turn: as many misses as a processor has under way at once.
     GROUP = 16
-    # Bytes, after which no other is heard: long pipelines fetch what they need on their own, and stay in the first cache.
+    # Bytes, after which no other is heard: long pipelines fetch what they need on their own, in the first cache.
     HEARD_SIZE = 4 * 1024
     # Of loop.input: what is heard lies one behind the other, and the last one may be as long as any. Behind them is a
     # place for a client that is heard in its turn, while what others were heard saying still waits.

@@ -45,9 +45,9 @@ cdef Client* client_new(int fd, sockaddr_storage* address, socklen_t size) noexc
     return client
 
 
-# Epoll tells of a client once, when something comes (EPOLLET): to be told until nothing is left would have it look at each
-# socket a second time, in vain, which is a twentieth of what a single request costs. So whoever leaves something unread
-# has to ask again.
+# Epoll tells of a client once, when something comes (EPOLLET): to be told until nothing is left would have it look at
+# each socket a second time, in vain, which is a twentieth of what a single request costs. So whoever leaves something
+# unread has to ask again.
 cdef enum:
     TOLD_ONCE = EPOLLET | EPOLLRDHUP | EPOLLPRI
 
