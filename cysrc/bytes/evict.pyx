@@ -144,6 +144,9 @@ cdef bint make_room(ByteShard* shard, uint32_t size) noexcept nogil:
             evict_beside(shard, victim, size)
         if find_block(&shard.heap, size) or budget_has(&shard.store.budget, shard.heap.rest, size):
             return True
+        # A large one's bytes count when they have been given back: no other has to go for them, too.
+        if discard_rubbish(shard) and budget_has(&shard.store.budget, shard.heap.rest, size):
+            return True
     return False
 
 

@@ -217,7 +217,7 @@ cdef inline void append_rubbish(void** rubbish, void* others) noexcept nogil:
 
 
 cdef void free_rubbish(Budget* budget, void* rubbish) noexcept nogil:
-    """Nothing is locked."""
+    """Nothing is locked, or somebody needs it at once."""
     cdef void* following_one
     cdef size_t size
     while rubbish is not NULL:

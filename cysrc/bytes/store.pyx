@@ -157,6 +157,14 @@ cdef void lock_store(ByteStore* store) noexcept nogil:
         lock_bytes_attached(&byte_shard(store, i).base.lock)
 
 
+cdef bint discard_rubbish(ByteShard* shard) noexcept nogil:
+    """Give it back to the system under the shard's lock, for one who needs its bytes at once; was there any?"""
+    cdef void* rubbish = shard.rubbish
+    shard.rubbish = NULL
+    free_rubbish(&shard.store.budget, rubbish)
+    return rubbish is not NULL
+
+
 cdef inline void unlock_and_collect(ByteShard* shard, void** rubbish) noexcept nogil:
     """For one who has other locks yet: what is rubbish is theirs to free, without any."""
     append_rubbish(rubbish, shard.rubbish)

@@ -244,7 +244,7 @@ cdef void clear_locked(ByteShard* shard) noexcept nogil:
     empty_in_place(shard)
     drop_free_regions(&shard.heap, &shard.rubbish)
     # At once: commands behind it may fill the shard again.
-    discard(shard)
+    discard_rubbish(shard)
 
 
 cdef void run_randomkey(Loop* loop, Request* request) noexcept nogil:

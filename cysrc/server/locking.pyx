@@ -170,20 +170,12 @@ cdef bint evict_from_others(Loop* loop) noexcept nogil:
     return found
 
 
-cdef inline bint discard(ByteShard* shard) noexcept nogil:
-    """Give its rubbish back to the system under its lock; was there any?"""
-    cdef void* rubbish = shard.rubbish
-    shard.rubbish = NULL
-    free_rubbish(&shard.store.budget, rubbish)
-    return rubbish is not NULL
-
-
 cdef bint discard_from_held(Loop* loop) noexcept nogil:
     cdef uint32_t i
     cdef bint found = False
     for i in range(loop.store.shards):
         if is_held(loop, i):
-            found = discard(byte_shard(loop.store, i)) or found
+            found = discard_rubbish(byte_shard(loop.store, i)) or found
     return found
 
 
@@ -193,7 +185,7 @@ cdef bint evict_from_held(Loop* loop) noexcept nogil:
     for i in range(loop.store.shards):
         shard = byte_shard(loop.store, i)
         if is_held(loop, i) and evict_much(shard):
-            discard(shard)
+            discard_rubbish(shard)
             return True
     return False
 

@@ -206,6 +206,19 @@ def test_lru_one_large_value_among_small_ones(shards: int, part: int) -> None:
     assert part < 16 or len(m) > 10_000
 
 
+@pytest.mark.parametrize("shards", [1, 4])
+def test_lru_a_small_value_takes_the_room_of_one_large_one(shards: int) -> None:
+    m = ByteMap(shards=shards, max_memory=16 << 20, eviction="allkeys-lru")
+    for number in range(100):
+        m[b"large %d" % number] = b"x" * (256 << 10)
+    evictions = m.stats()["evicted"]
+    for number in range(500):
+        m[b"small %d" % number] = b"x" * 3000
+        evicted = m.stats()["evicted"] - evictions
+        assert evicted <= 2, number
+        evictions += evicted
+
+
 @pytest.mark.parametrize("shards", [1, 4, 16])
 def test_lru_a_table_that_is_nearly_empty(shards: int) -> None:
     """Whatever is left in it can be found, and goes when its room is needed."""
