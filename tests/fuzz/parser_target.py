@@ -8,10 +8,9 @@ first byte's lowest bit.
 
 from __future__ import annotations
 
-from typing import Any
+from rehearsing import rehearsal
 
 from shardmap import ByteMap
-from shardmap._core import CoreServer, Rehearsal
 
 __all__ = ["one_input"]
 
@@ -19,24 +18,7 @@ __all__ = ["one_input"]
 _LEAST_ROOM, _MOST_ROOM = 16, 2
 
 
-def _rehearsal() -> Any:
-    core = CoreServer(ByteMap(shards=1), threads=1)
-    core.configure(
-        password=b"",
-        max_clients=1,
-        max_bulk=1 << 29,
-        max_arguments=1 << 20,
-        max_query=1 << 30,
-        max_output=1 << 20,
-        idle_timeout=0,
-        request_timeout=0,
-        slow_log_threshold=-1,
-        slow_log_length=0,
-    )
-    return Rehearsal(core)
-
-
-_parse = _rehearsal().parse
+_parse = rehearsal(ByteMap(shards=1), max_bulk=1 << 29, max_arguments=1 << 20).parse
 
 
 def one_input(data: bytes | memoryview) -> str:

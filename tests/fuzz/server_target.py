@@ -8,8 +8,9 @@ from __future__ import annotations
 
 from typing import Any
 
+from rehearsing import rehearsal
+
 from shardmap import ByteMap
-from shardmap._core import CoreServer, Rehearsal
 
 __all__ = ["one_input"]
 
@@ -24,20 +25,7 @@ class Stage:
 
     def __init__(self) -> None:
         self.byte_map: Any = ByteMap(shards=2, max_memory=8 << 20)
-        self._core = CoreServer(self.byte_map, threads=1)
-        self._core.configure(
-            password=b"",
-            max_clients=10,
-            max_bulk=1 << 20,
-            max_arguments=1 << 12,
-            max_query=1 << 20,
-            max_output=1 << 20,
-            idle_timeout=0,
-            request_timeout=0,
-            slow_log_threshold=0,
-            slow_log_length=4,
-        )
-        self._rehearsal = Rehearsal(self._core)
+        self._rehearsal = rehearsal(self.byte_map, max_bulk=1 << 20, max_arguments=1 << 12)
 
     def converse(self, chunks: list[bytes]) -> tuple[bytes, bool]:
         """What comes back, and whether the connection was closed; on an empty store."""

@@ -140,15 +140,20 @@ def test_stop_from_several_threads() -> None:
     until(lambda: not threads_of_servers())
 
 
-def test_serve_forever_ends_when_another_thread_stops_it() -> None:
-    server = Server(port=0, threads=1)
+def serve_forever_until(server: Server, stop: Callable[[], None]) -> None:
+    """In another thread, which has to end then."""
     thread = threading.Thread(target=server.serve_forever)
     thread.start()
     until(lambda: server.running)
-    server.request_stop()
+    stop()
     thread.join(30)
     assert not thread.is_alive()
     assert not server.running
+
+
+def test_serve_forever_ends_when_another_thread_stops_it() -> None:
+    server = Server(port=0, threads=1)
+    serve_forever_until(server, server.request_stop)
 
 
 @pytest.mark.parametrize("shut_down", [True, False], ids=["SHUTDOWN", "request_stop"])
@@ -162,12 +167,7 @@ def test_serve_forever_ends_at_once_if_it_was_stopped_since_it_was_started(shut_
     until(lambda: not server.running and not threads_of_servers())
     server.serve_forever()
     # That was told, so that it starts now.
-    thread = threading.Thread(target=server.serve_forever)
-    thread.start()
-    until(lambda: server.running)
-    server.stop()
-    thread.join(30)
-    assert not thread.is_alive()
+    serve_forever_until(server, server.stop)
 
 
 def test_serve_forever_tells_what_went_wrong_before_it(tmp_path: Path) -> None:
