@@ -165,7 +165,10 @@ def test_serve_forever_ends_at_once_if_it_was_stopped_since_it_was_started(shut_
     else:
         server.request_stop()
     until(lambda: not server.running and not threads_of_servers())
-    server.serve_forever()
+    thread = threading.Thread(target=server.serve_forever, daemon=True)
+    thread.start()
+    thread.join(30)
+    assert not thread.is_alive()
     # That was told, so that it starts now.
     serve_forever_until(server, server.stop)
 
