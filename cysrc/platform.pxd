@@ -16,6 +16,7 @@ cdef extern from "sm_platform.h" nogil:
     bint likely "sm_likely"(bint condition)
     bint unlikely "sm_unlikely"(bint condition)
     void prefetch "sm_prefetch"(const void* address)
+    void touch "sm_touch"(uint32_t* word)
     uint64_t multiply_fold "sm_multiply_fold"(uint64_t a, uint64_t b)
     uint32_t count_trailing_zeros "__builtin_ctz"(uint32_t bits)
     uint32_t count_bits "__builtin_popcount"(uint32_t bits)

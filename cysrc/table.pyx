@@ -199,12 +199,19 @@ cdef uint32_t overflow_needed(Shard* shard, Bucket* bucket) noexcept nogil:
     return min(entries, targets * a_target)
 
 
+cdef inline void touch_target(Shard* shard, Bucket* first) noexcept nogil:
+    """Where an old bucket's keys go there may have been nobody yet."""
+    cdef uint64_t index = first - table_at(shard.old).bucket
+    touch(&table_at(shard.table).bucket[index * buckets_of(shard.table) // buckets_of(shard.old)].link)
+
+
 cdef int evacuate(Shard* shard, Bucket* first) noexcept nogil:
     """Move one old bucket and its chain; 0, or -1 with nothing changed when there is no memory."""
     cdef Bucket* bucket = first
     cdef uint32_t slot
     if is_evacuated(first):
         return 0
+    touch_target(shard, first)
     if arena_ensure(&table_at(shard.table).overflow, overflow_needed(shard, first), BUCKET_SIZE) < 0:
         return -1
     while bucket is not NULL:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import shutil
 import subprocess
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,11 +18,14 @@ __all__ = ["Paced", "Timed", "compiled"]
 
 @dataclass(frozen=True)
 class Timed:
-    """What one run took: all requests together, each of them, and the number of the one that took longest."""
+    """What one run took: all requests together, each of them, the number of the one that took longest; and of each
+    10,000 replies the longest time, in seconds, in which none came.
+    """
 
     seconds: float
     times: Histogram
     longest_at: int
+    silences: Sequence[float]
 
     @property
     def rate(self) -> float:
@@ -45,14 +48,14 @@ class Paced:
         words = [port, connections, requests, f"{rate:.0f}", operation, keys, order]
         with affinity.on(self._cpus):
             done = subprocess.run([self._path, *map(str, words)], stdout=subprocess.PIPE, text=True, check=True)
-        seconds, longest, *buckets = done.stdout.splitlines()
+        seconds, longest, silences, *buckets = done.stdout.splitlines()
         times = Histogram()
         for line in buckets:
             bucket, count = map(int, line.split())
             times.add_bucket(bucket, count)
         _, spent, at = longest.split()
         times.longest = int(spent) / 1e9
-        return Timed(float(seconds.split()[1]), times, int(at))
+        return Timed(float(seconds.split()[1]), times, int(at), [int(one) / 1e9 for one in silences.split()[1:]])
 
 
 @contextmanager

@@ -279,18 +279,21 @@ def _shown(plan: str, found: Found, options: argparse.Namespace) -> report.Table
 
 
 def _verdict(plan: str, found: Found) -> str:
+    """By the least of the repetitions' longest: what a map does while it grows it does in each of them, what the
+    machine does comes on top in some.
+    """
     mine, theirs, control = (found.get((plan, peer)) for peer in (peers.SHARDMAP, peers.DICT, PRIVATE))
     if not mine or not theirs or not control:
         return ""
-    longest = statistics.median(_longest(run) for run in mine)
-    insert = statistics.median(run["writes"]["max"] for run in theirs)
-    machines = statistics.median(_longest(run) for run in control)
+    longest = min(_longest(run) for run in mine)
+    insert = min(run["writes"]["max"] for run in theirs)
+    machines = min(_longest(run) for run in control)
     met = "yes" if longest * TARGET <= insert else "NO"
     if met == "NO" and machines * TARGET > insert:
         met = f"cannot be told here, where even {PRIVATE} that do not grow pause for too long"
     return (
-        f"dict's longest insert is {insert / longest:.1f} × ShardMap's longest pause of any operation, "
-        f"{distribution.micro(insert)} and {distribution.micro(longest)} µs (target {TARGET}: {met}). "
+        f"In the best repetition of each dict's longest insert is {insert / longest:.1f} × ShardMap's longest pause of "
+        f"any operation, {distribution.micro(insert)} and {distribution.micro(longest)} µs (target {TARGET}: {met}). "
         f"The control's longest, the machine's own, is {distribution.micro(machines)} µs."
     )
 

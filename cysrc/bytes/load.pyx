@@ -4,6 +4,10 @@
 # threads if they are there; when every section was right and read to its end they take the place of the store's. A
 # store that has entries, or evicts some, gets the file's one by one, and the file is read twice: first to see whether
 # it is right.
+#
+# Threads share the work by parts: a part is all shards, of the file and of the store, whose indices are equal modulo
+# the number of parts. Both numbers are powers of two and a shard is chosen by the lowest bits of one hash, so what a
+# part of the file has goes into the same part of the store, and the threads have no shard in common.
 
 cdef inline uint64_t get_number(const char* at) noexcept nogil:
     cdef uint64_t number
@@ -141,6 +145,18 @@ cdef bint read_directory(Snapshot* snapshot, const char* data, Damage* damage) n
     return True
 
 
+cdef uint64_t first_section_of(Snapshot* snapshot, uint32_t shard) noexcept nogil:
+    """The first section of this shard or a later one."""
+    cdef uint64_t first = 0, end = snapshot.n_sections, middle
+    while first < end:
+        middle = (first + end) // 2
+        if snapshot.sections[middle].shard < shard:
+            first = middle + 1
+        else:
+            end = middle
+    return first
+
+
 # -- records -----------------------------------------------------------------------------------------------------------
 
 cdef inline bint read_record(const char* at, uint64_t room, StoredRecord* record) noexcept nogil:
@@ -171,6 +187,8 @@ cdef inline bint read_record(const char* at, uint64_t room, StoredRecord* record
 # -- loading -----------------------------------------------------------------------------------------------------------
 
 cdef enum:
+    # Bytes, as far as tables are touched; where pages are larger some are touched more than once.
+    PAGE = 4096
     # What becomes of a record.
     APART = 0                           # it goes into a shard of the load's own
     CHECKED = 1                         # nothing so far
@@ -186,7 +204,8 @@ cdef struct Load:
     int64_t to_boot                     # what to add to a deadline of the file
     int64_t now
     Snapshot snapshot
-    uint64_t next_section
+    uint32_t parts                      # that there are
+    uint64_t next_part
     Lock lock                           # for the rest
     Damage damage
     int failure                         # errno, or an answer of write_record
@@ -218,26 +237,44 @@ cdef int open_load(Load* load) noexcept nogil:
     return 0
 
 
-cdef int reserve_tables(Load* load) noexcept nogil:
+cdef uint64_t entries_of_shard(Load* load, uint32_t index) noexcept nogil:
+    """How many the file says that go into this shard of the load."""
+    cdef Snapshot* snapshot = &load.snapshot
+    cdef uint64_t i, entries = 0
+    if snapshot.shards != load.store.shards:
+        # Keys spread evenly, but not exactly so.
+        entries = snapshot.entries // load.store.shards
+        return entries + entries // 16
+    i = first_section_of(snapshot, index)
+    while i < snapshot.n_sections and snapshot.sections[i].shard == index:
+        entries += snapshot.sections[i].entries
+        i += 1
+    return entries
+
+
+cdef int reserve_tables(Load* load, uint32_t part) noexcept nogil:
     """Tables for what the file says that it has, so that they need not grow; ENOMEM or 0. A record takes eight bytes of
     the file at least, so what is believed here is bounded by the file's size."""
-    cdef Snapshot* snapshot = &load.snapshot
-    cdef uint64_t a_shard = snapshot.entries // load.store.shards
+    cdef uint32_t index = part
     cdef ByteShard* shard
-    cdef uint64_t i = 0, entries
-    cdef uint32_t index
-    for index in range(load.store.shards):
-        # Keys spread evenly, but not exactly so.
-        entries = a_shard + a_shard // 16
-        if snapshot.shards == load.store.shards:
-            entries = 0
-            while i < snapshot.n_sections and snapshot.sections[i].shard == index:
-                entries += snapshot.sections[i].entries
-                i += 1
+    cdef uint64_t entries
+    while index < load.store.shards:
         shard = loading_shard(load, index)
+        entries = entries_of_shard(load, index)
         if entries and not make_table(&shard.base, buckets_for(entries, shard.base.load)):
             return ENOMEM
+        touch_table(&shard.base)
+        index += load.parts
     return 0
+
+
+cdef void touch_table(Shard* shard) noexcept nogil:
+    """Every page of a new table, most of which are read before they are written."""
+    cdef uint64_t i = 0
+    if not is_unused(shard):
+        while i < buckets_of(shard.table):
+            touch(&table_at(shard.table).bucket[i].link)
+            i += PAGE // BUCKET_SIZE
 
 
 cdef void close_shards(Load* load) noexcept nogil:
@@ -274,16 +311,14 @@ cdef int load_record(Load* load, StoredRecord* stored, uint32_t file_shard, Dama
 
 
 cdef int load_apart(Load* load, Spot* spot, Draft* draft, Damage* damage) noexcept nogil:
-    """errno or 0."""
+    """errno or 0. Without the lock: nobody else has this shard."""
     cdef int answer = STORED
     if draft_is_large(load.store, draft) and not draft_large(load.store, draft):
         return ENOMEM
-    lock_spot(spot)
     if find_record(spot):
         damage.reason = "a key is there twice"
     else:
         answer = put_record(spot, draft)
-    unlock_spot(spot)
     draft_forget(load.store, draft)
     return 0 if answer == STORED else ENOMEM
 
@@ -323,41 +358,66 @@ cdef int load_records(Load* load, Section* section, const char* data, Damage* da
     return 0
 
 
-cdef int load_section(Load* load, Section* section, char** data, uint64_t* room, Damage* damage) noexcept nogil:
+# What a section is read into.
+cdef struct Read:
+    char* data
+    uint64_t room
+
+
+cdef int load_section(Load* load, Section* section, Read* read, Damage* damage) noexcept nogil:
     """errno or 0."""
     cdef uint64_t size = section.size + index_bytes(section)
     cdef void* moved
     cdef int failure
-    if size > room[0]:
-        moved = realloc(data[0], size)
+    if size > read.room:
+        moved = realloc(read.data, size)
         if moved is NULL:
             return ENOMEM
-        data[0] = <char*>moved
-        room[0] = size
-    failure = read_all(load.fd, data[0], size, section.offset)
+        read.data = <char*>moved
+        read.room = size
+    failure = read_all(load.fd, read.data, size, section.offset)
     if failure:
         if failure < 0:
             damaged(damage, SHORTER, section.offset)
         return max(failure, 0)
-    if xxh64(data[0], size) != section.checksum:
+    if xxh64(read.data, size) != section.checksum:
         damaged(damage, "a section's checksum is wrong", section.offset)
         return 0
-    return load_records(load, section, data[0], damage)
+    return load_records(load, section, read.data, damage)
 
 
-cdef void load_sections(Load* load) noexcept nogil:
-    """A thread's part of the work."""
+cdef int load_part(Load* load, uint32_t part, Read* read, Damage* damage) noexcept nogil:
+    """errno or 0."""
+    cdef Snapshot* snapshot = &load.snapshot
+    cdef uint32_t shard = part
+    cdef uint64_t i
+    cdef int failure = reserve_tables(load, part) if load.way == APART else 0
+    while failure == 0 and shard < snapshot.shards:
+        i = first_section_of(snapshot, shard)
+        while i < snapshot.n_sections and snapshot.sections[i].shard == shard:
+            failure = load_section(load, &snapshot.sections[i], read, damage)
+            if failure or damage.reason is not NULL or load_has_failed(load):
+                return failure
+            i += 1
+        shard += load.parts
+    return failure
+
+
+cdef void load_parts(Load* load) noexcept nogil:
+    """A thread's share of the work."""
     cdef Damage damage
-    cdef char* data = NULL
-    cdef uint64_t room = 0, index
+    cdef Read read
+    cdef uint64_t part
     cdef int failure = 0
     damage.reason = NULL
+    read.data = NULL
+    read.room = 0
     while failure == 0 and damage.reason is NULL and not load_has_failed(load):
-        index = add_to(&load.next_section, 1)
-        if index >= load.snapshot.n_sections:
+        part = add_to(&load.next_part, 1)
+        if part >= load.parts:
             break
-        failure = load_section(load, &load.snapshot.sections[index], &data, &room, &damage)
-    free(data)
+        failure = load_part(load, <uint32_t>part, &read, &damage)
+    free(read.data)
     lock_bytes(&load.lock)
     if damage.reason is not NULL:
         load.damage = damage
@@ -451,8 +511,9 @@ cdef class Loader:
         read_snapshot(&self.load.snapshot, fd, &damage)
         if damage.reason is not NULL:
             raise_damage(&damage, path)
+        self.load.parts = min(self.load.snapshot.shards, self.load.store.shards)
         self.load.way = APART if may_be_apart(self.load.store) else CHECKED
-        if self.load.way == APART and (open_load(&self.load) or reserve_tables(&self.load)):
+        if self.load.way == APART and open_load(&self.load):
             raise_for(self.load.store, IS_FULL, 0)
 
     def __dealloc__(self):
@@ -461,9 +522,9 @@ cdef class Loader:
         free(self.load.snapshot.sections)
 
     def run(self):
-        """Load sections until there are no more. Without the GIL."""
+        """Load parts until there are no more. Without the GIL."""
         with nogil:
-            load_sections(&self.load)
+            load_parts(&self.load)
 
     def finish(self):
         """Let the map have what was loaded; the number of entries, or None if another run is to add them. Raises for
@@ -484,7 +545,7 @@ cdef class Loader:
         if done:
             return self.load.loaded
         self.load.way = ADDED
-        self.load.next_section = 0
+        self.load.next_part = 0
         return None
 
     @property

@@ -142,6 +142,8 @@ cdef int walk_range(Walk* walk, Batch* batch) noexcept nogil:
             and batch_range(batch, shard.table, False, walk.position, end, now)):
         return -1
     walk.position = end
+    if end < <uint64_t>1 << 32:
+        prefetch_records(batch.shard, end << 16)
     return 0
 
 

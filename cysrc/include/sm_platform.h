@@ -74,6 +74,11 @@ static inline int sm_compare_exchange(size_t *word, size_t *seen, size_t value) 
 }
 #endif
 
+/* Have the page of a word that may never have been touched, before anybody reads it: a first read would get the
+ * kernel's page of zeros, and the first write then costs a second fault, and an interruption of the process's other
+ * processors, which have to forget that page. It writes what it reads, so others may use the word meanwhile. */
+#define sm_touch(word) ((void)__atomic_fetch_or(word, 0, __ATOMIC_RELAXED))
+
 /* A word read from memory as if octets came lowest first; and back. */
 #if __BYTE_ORDER__ == __ORDER_BIG_ENDIAN__
 #define sm_little_endian(word) __builtin_bswap64(word)

@@ -59,6 +59,18 @@ def test_other_shards_and_seeds(shards: int, others: int, path: Path) -> None:
         m._check()
 
 
+@pytest.mark.parametrize(("shards", "others"), [(64, 2), (2, 64), (4096, 4)])
+def test_threads_that_load_have_no_shard_in_common(shards: int, others: int, path: Path) -> None:
+    """They take no locks for that."""
+    entries = dict(pairs(scaled(30_000)))
+    ByteMap(entries, shards=shards).dump(path)
+    for _ in range(scaled(5)):
+        m = ByteMap(shards=others)
+        assert m.load(path, threads=8) == len(entries)
+        assert m == entries
+        m._check()
+
+
 def test_many_entries_by_many_threads(path: Path) -> None:
     """Enough for the default to take several threads, and for several sections a shard."""
     entries = {b"key %d" % n: b"value %d" % n * 10 for n in range(24_000)}
