@@ -25,6 +25,18 @@ cdef extern from *:
         return lines == NULL || bytes >= SM_MAP_FROM ? lines : memset(lines, 0, bytes);
     }
 
+    /* Have the pages of so many of its bytes at once, for one who is about to write them all: a tenth of a load's time
+     * less than a fault for each. A hint, where the system knows it. */
+    static void sm_lines_populate(void *lines, size_t bytes) {
+    #ifdef MADV_POPULATE_WRITE
+        if (bytes >= SM_MAP_FROM) {
+            (void)madvise(lines, bytes, MADV_POPULATE_WRITE);
+        }
+    #else
+        (void)lines, (void)bytes;
+    #endif
+    }
+
     static void sm_lines_free(void *lines, size_t bytes) {
         if (lines != NULL && bytes >= SM_MAP_FROM) {
             munmap(lines, bytes);
@@ -37,6 +49,7 @@ cdef extern from *:
     # and does not touch pages that may never be used.
     void* lines_raw "sm_lines_raw"(size_t bytes) noexcept nogil
     void* lines_new "sm_lines_new"(size_t bytes) noexcept nogil
+    void lines_populate "sm_lines_populate"(void* lines, size_t bytes) noexcept nogil
     void lines_free "sm_lines_free"(void* lines, size_t bytes) noexcept nogil
 
 

@@ -29,7 +29,7 @@ cdef enum:
     # Blocks of the list where a size belongs that are looked at before those of the next lists, which all fit. Without
     # this a heap of records of one size would not use the room of one for the next.
     LOOKS_IN_LIST = 4
-    # Chunks of a region: an eighth of what the heap has, so that little is unused of what a small map takes.
+    # Chunks of a region: an eighth of what the heap has or will have, so that little of a small map is unused.
     LARGEST_REGION = 64
     REGION_SHARE = 8
 
@@ -59,6 +59,7 @@ cdef struct Heap:
     uint32_t room
     uint32_t free_slots            # of the directory: chunks of regions that were given back
     uint64_t reserved              # bytes of all regions
+    uint64_t expected              # bytes of blocks that a load will take at least; else 0
     uint64_t free_granules
     Budget* budget
     uint64_t rest                  # of the budget, bytes that regions leave to tables

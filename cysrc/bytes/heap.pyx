@@ -142,7 +142,7 @@ cdef inline uint32_t least_chunks(uint32_t size) noexcept nogil:
 
 cdef uint32_t chunks_wanted(Heap* heap, uint32_t size) noexcept nogil:
     """Chunks of the next region, which is to hold a block of this size."""
-    cdef uint64_t share = heap.reserved // REGION_SHARE // CHUNK
+    cdef uint64_t share = max(heap.reserved, heap.expected) // REGION_SHARE // CHUNK
     cdef uint32_t chunks = 1
     while chunks < LARGEST_REGION and chunks * 2 <= share:
         chunks *= 2
@@ -174,6 +174,8 @@ cdef bint add_region(Heap* heap, uint32_t size) noexcept nogil:
         region = <char*>lines_within(heap.budget, <size_t>chunks * CHUNK, heap.rest)
     if region is NULL:
         return False
+    if heap.expected > heap.reserved:
+        lines_populate(region, min(<size_t>chunks * CHUNK, heap.expected - heap.reserved))
     at = place_in_directory(heap, chunks) if heap.free_slots >= chunks else heap.n_chunks
     if at == heap.n_chunks:
         heap.n_chunks += chunks

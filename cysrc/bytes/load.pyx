@@ -237,33 +237,44 @@ cdef int open_load(Load* load) noexcept nogil:
     return 0
 
 
-cdef uint64_t entries_of_shard(Load* load, uint32_t index) noexcept nogil:
-    """How many the file says that go into this shard of the load."""
+# What a shard of the load gets.
+cdef struct Share:
+    uint64_t entries
+    uint64_t size                       # bytes of their records in the file
+
+
+cdef Share share_of_shard(Load* load, uint32_t index) noexcept nogil:
+    """As the file says, or about so much."""
     cdef Snapshot* snapshot = &load.snapshot
-    cdef uint64_t i, entries = 0
-    if snapshot.shards != load.store.shards:
+    cdef uint64_t i, shards = load.store.shards
+    cdef Share share
+    share.entries = share.size = 0
+    if snapshot.shards != shards:
         # Keys spread evenly, but not exactly so.
-        entries = snapshot.entries // load.store.shards
-        return entries + entries // 16
+        share.entries = snapshot.entries // shards + snapshot.entries // shards // 16
+        share.size = (snapshot.directory - SNAPSHOT_HEADER) // shards
+        return share
     i = first_section_of(snapshot, index)
     while i < snapshot.n_sections and snapshot.sections[i].shard == index:
-        entries += snapshot.sections[i].entries
+        share.entries += snapshot.sections[i].entries
+        share.size += snapshot.sections[i].size
         i += 1
-    return entries
+    return share
 
 
-cdef int reserve_tables(Load* load, uint32_t part) noexcept nogil:
+cdef int reserve_part(Load* load, uint32_t part) noexcept nogil:
     """Tables for what the file says that it has, so that they need not grow; ENOMEM or 0. A record takes eight bytes of
     the file at least, so what is believed here is bounded by the file's size."""
     cdef uint32_t index = part
     cdef ByteShard* shard
-    cdef uint64_t entries
+    cdef Share share
     while index < load.store.shards:
         shard = loading_shard(load, index)
-        entries = entries_of_shard(load, index)
-        if entries and not make_table(&shard.base, buckets_for(entries, shard.base.load)):
+        share = share_of_shard(load, index)
+        if share.entries and not make_table(&shard.base, buckets_for(share.entries, shard.base.load)):
             return ENOMEM
         touch_table(&shard.base)
+        shard.heap.expected = share.size
         index += load.parts
     return 0
 
@@ -391,7 +402,7 @@ cdef int load_part(Load* load, uint32_t part, Read* read, Damage* damage) noexce
     cdef Snapshot* snapshot = &load.snapshot
     cdef uint32_t shard = part
     cdef uint64_t i
-    cdef int failure = reserve_tables(load, part) if load.way == APART else 0
+    cdef int failure = reserve_part(load, part) if load.way == APART else 0
     while failure == 0 and shard < snapshot.shards:
         i = first_section_of(snapshot, shard)
         while i < snapshot.n_sections and snapshot.sections[i].shard == shard:
@@ -469,6 +480,7 @@ cdef void swap_contents(ByteShard* shard, ByteShard* loaded) noexcept nogil:
     loaded.longest_sweep = shard.longest_sweep
     loaded.expectations = shard.expectations
     loaded.heap.rest = shard.heap.rest
+    loaded.heap.expected = 0
     memcpy(&former, shard, sizeof(ByteShard))
     memcpy(shard, loaded, sizeof(ByteShard))
     memcpy(loaded, &former, sizeof(ByteShard))
