@@ -95,6 +95,10 @@ cdef void define_connection() noexcept:
     define(b"discard", 1, always | AT_ONCE, run_discard)
     define(b"watch", -2, FAST | AT_ONCE, run_watch, 1, -1)
     define(b"unwatch", 1, FAST | WHILE_LOADING, run_unwatch)
+    define(b"asking", 1, FAST, run_without_cluster)
+    define(b"cluster", -2, 0, run_without_cluster)
+    define(b"readonly", 1, always, run_without_cluster)
+    define(b"readwrite", 1, always, run_without_cluster)
 
 
 cdef void define_strings() noexcept:

@@ -20,6 +20,12 @@ cdef void run_time(Loop* loop, Request* request) noexcept nogil:
     put_number_as_bulk(&loop.out, now % 1000000000 // 1000)
 
 
+cdef void run_without_cluster(Loop* loop, Request* request) noexcept nogil:
+    """For commands of a cluster's clients. redis-cli from 7.4 on sends READONLY before --bigkeys, and takes this error,
+    word by word, for no error."""
+    fail(loop, b"ERR This instance has cluster support disabled")
+
+
 cdef void run_select(Loop* loop, Request* request) noexcept nogil:
     cdef int64_t database
     if not as_integer(loop, request.arguments[1], &database):

@@ -35,6 +35,16 @@ SCRIPTS = [
         ("SELECT 0 0", arity("select")),
     ),
     script(
+        "no cluster",
+        ("READONLY", error("ERR This instance has cluster support disabled")),
+        ("READWRITE", error("ERR This instance has cluster support disabled")),
+        ("ASKING", error("ERR This instance has cluster support disabled")),
+        ("CLUSTER INFO", error("ERR This instance has cluster support disabled")),
+        ("CLUSTER SHARDS", error("ERR This instance has cluster support disabled")),
+        ("READONLY x", arity("readonly")),
+        ("CLUSTER", arity("cluster")),
+    ),
+    script(
         "unknown",
         ("NOSUCH", error("ERR unknown command 'NOSUCH', with args beginning with: ")),
         ("nosuch a b", error("ERR unknown command 'nosuch', with args beginning with: 'a' 'b' ")),

@@ -8,9 +8,11 @@ __all__ = ["DOCUMENTATION"]
 
 _LINES = """\
 append|string|2.0.0|Appends a string to the value of a key. Creates the key if it doesn't exist.
+asking|cluster|3.0.0|Signals that a cluster client follows a redirection; refused, since there is no cluster.
 auth|connection|1.0.0|Authenticates the connection.
 bgsave|server|1.0.0|Writes the snapshot in the background.
 client|connection|2.4.0|A container for client connection commands.
+cluster|cluster|3.0.0|Asks about a cluster; refused, since there is none.
 command|server|2.8.13|Returns detailed information about all commands.
 config|server|2.0.0|A container for server configuration commands.
 copy|generic|6.2.0|Copies the value of a key to a new key.
@@ -58,6 +60,8 @@ psetex|string|2.6.0|Sets both string value and expiration time in milliseconds o
 pttl|generic|2.6.0|Returns the expiration time in milliseconds of a key.
 quit|connection|1.0.0|Closes the connection.
 randomkey|generic|1.0.0|Returns a random key name from the database.
+readonly|cluster|3.0.0|Allows reading from a replica of a cluster; refused, since there is none.
+readwrite|cluster|3.0.0|Takes READONLY back; refused, since there is no cluster.
 rename|generic|1.0.0|Renames a key and overwrites the destination.
 renamenx|generic|1.0.0|Renames a key only when the target key name doesn't exist.
 reset|connection|6.2.0|Resets the connection.
