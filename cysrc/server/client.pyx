@@ -1,5 +1,14 @@
 # Connections: made, remembered, closed. Only the thread of a client's loop calls these, but for `address_text`.
 
+cdef inline void set_state(Client* client, uint32_t bits) noexcept nogil:
+    """Others may look at the state meanwhile, for CLIENT LIST; nobody else changes it."""
+    note_flag(&client.state, client.state | bits)
+
+
+cdef inline void clear_state(Client* client, uint32_t bits) noexcept nogil:
+    note_flag(&client.state, client.state & ~bits)
+
+
 cdef void address_text(sockaddr_storage* address, socklen_t size, char* text) noexcept nogil:
     """``127.0.0.1:5000``, ``[::1]:5000``, or the path of a Unix socket; in NAME_ROOM bytes."""
     cdef char host[INET6_ADDRSTRLEN]
@@ -82,7 +91,7 @@ cdef void client_join(Loop* loop, Client* client) noexcept nogil:
     note(&loop.n_clients, loop.n_clients + 1)
     pthread_mutex_unlock(&loop.guard)
     if loop.settings.password_size == 0:
-        client.state |= AUTHENTICATED
+        set_state(client, AUTHENTICATED)
     client.events = EPOLLIN
     event.events = EPOLLIN | TOLD_ONCE
     event.data.ptr = client
@@ -96,7 +105,7 @@ cdef void client_close(Client* client) noexcept nogil:
     cdef epoll_event event
     if client.state & DEAD:
         return
-    client.state |= DEAD
+    set_state(client, DEAD)
     # Not left to close(): a child of the application that has not come to its exec() yet may have the socket, too.
     epoll_ctl(loop.epoll, EPOLL_CTL_DEL, client.source.fd, &event)
     close(client.source.fd)

@@ -38,7 +38,7 @@ cdef void run_select(Loop* loop, Request* request) noexcept nogil:
 
 cdef void run_quit(Loop* loop, Request* request) noexcept nogil:
     put_ok(&loop.out)
-    loop.client.state |= CLOSING
+    set_state(loop.client, CLOSING)
 
 
 cdef void run_reset(Loop* loop, Request* request) noexcept nogil:
@@ -46,9 +46,9 @@ cdef void run_reset(Loop* loop, Request* request) noexcept nogil:
     forget_transaction(client)
     client.protocol = 2
     set_text(loop, client.name, NULL)
-    client.state &= ~<uint32_t>AUTHENTICATED
+    clear_state(client, AUTHENTICATED)
     if loop.settings.password_size == 0:
-        client.state |= AUTHENTICATED
+        set_state(client, AUTHENTICATED)
     put_line(&loop.out, b"+RESET\r\n")
 
 
@@ -93,10 +93,10 @@ cdef bint authenticate(Loop* loop, Span* user, Span password) noexcept nogil:
             return False
         if is_word(user[0], b"default"):
             # There may have been a password when it connected.
-            loop.client.state |= AUTHENTICATED
+            set_state(loop.client, AUTHENTICATED)
             return True
     elif (user is NULL or is_word(user[0], b"default")) and is_password(loop.settings, password):
-        loop.client.state |= AUTHENTICATED
+        set_state(loop.client, AUTHENTICATED)
         return True
     bump(&loop.auth_failures, 1)
     fail(loop, b"WRONGPASS invalid username-password pair or user is disabled.")

@@ -166,7 +166,7 @@ cdef class CoreServer:
         """Serve, in this thread, until stop(); the GIL is released meanwhile."""
         if thread >= self.server.threads:
             raise ValueError(f"thread={thread}: allowed are 0 to {self.server.threads - 1}")
-        if self.server.settings is NULL:
+        if subscribe(<void**>&self.server.settings) is NULL:
             raise RuntimeError("configure() comes before run()")
         if add_to_flag(&self.server.loops[thread].has_thread, 1) != 1:
             add_to_flag(&self.server.loops[thread].has_thread, -1)

@@ -16,7 +16,7 @@ cdef void fail_unknown(Loop* loop, Request* request) noexcept nogil:
     cdef uint32_t i
     if is_word(name, b"post") or is_word(name, b"host:"):
         # A browser that was told to speak to us, by a page that hopes to be understood.
-        loop.client.state |= CLOSING
+        set_state(loop.client, CLOSING)
         return
     at = snprintf(text, room, b"ERR unknown command '%.*s', with args beginning with: ",
                   <int>min(name.size, <size_t>128), name.data)
@@ -50,7 +50,7 @@ cdef bint is_refused_now(Loop* loop, Request* request) noexcept nogil:
     else:
         return False
     if client.state & IN_MULTI:
-        client.state |= SPOILED
+        set_state(client, SPOILED)
     if command is not NULL:
         bump(&loop.counts[command.index].rejected, 1)
     return True

@@ -53,7 +53,7 @@ cdef void to_python(Loop* loop, Request* request) noexcept nogil:
     if handed is NULL:
         fail(loop, NO_MEMORY_LEFT)
         return
-    loop.client.state |= WAITING
+    set_state(loop.client, WAITING)
     pthread_mutex_lock(&server.calls_guard)
     server.calls_end[0] = handed
     server.calls_end = &handed.following

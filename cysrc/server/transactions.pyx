@@ -16,7 +16,7 @@ cdef void forget_queue(Client* client) noexcept nogil:
     client.queue_end = &client.queue
     client.n_queued = 0
     client.queued_bytes = 0
-    client.state &= ~<uint32_t>(IN_MULTI | SPOILED)
+    clear_state(client, IN_MULTI | SPOILED)
 
 
 cdef void forget_watched(Client* client) noexcept nogil:
@@ -32,7 +32,7 @@ cdef void forget_watched(Client* client) noexcept nogil:
         unlock_byte_shard(watched.shard)
         free(watched)
     client.n_watched = 0
-    client.state &= ~<uint32_t>DOOMED
+    clear_state(client, DOOMED)
 
 
 cdef void forget_transaction(Client* client) noexcept nogil:
@@ -77,7 +77,7 @@ cdef bint watch(Loop* loop, Span key) noexcept nogil:
             watched.deadline = deadline_of(watched.record)
         else:
             # Too many watch it: as if it had been changed, which is allowed.
-            client.state |= DOOMED
+            set_state(client, DOOMED)
     if watched.record is NULL:
         expect(watched.shard, &watched.expectation, watched.spot.mixed)
     unlock_spot(&watched.spot)
@@ -135,7 +135,7 @@ cdef void run_multi(Loop* loop, Request* request) noexcept nogil:
     if loop.client.state & IN_MULTI:
         fail(loop, b"ERR MULTI calls can not be nested")
         return
-    loop.client.state |= IN_MULTI
+    set_state(loop.client, IN_MULTI)
     put_ok(&loop.out)
 
 
@@ -155,11 +155,11 @@ cdef void queue_request(Loop* loop, Request* request) noexcept nogil:
     if client.queued_bytes + size > loop.settings.max_query:
         # What waits for EXEC is bounded as what waits to be understood is.
         bump(&loop.query_limits, 1)
-        client.state |= CLOSING
+        set_state(client, CLOSING)
         return
     queued = <Queued*>malloc(size)
     if queued is NULL:
-        client.state |= SPOILED
+        set_state(client, SPOILED)
         fail(loop, NO_MEMORY_LEFT)
         return
     queued.following = NULL

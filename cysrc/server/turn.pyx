@@ -108,7 +108,7 @@ cdef void fail_protocol(Loop* loop, Client* client, int answer, char wrong) noex
         fail_with(loop, text, snprintf(text, sizeof(text), b"%s, got '%c'", parse_errors[-answer], <int>wrong))
     else:
         fail(loop, parse_errors[-answer])
-    client.state |= CLOSING
+    set_state(client, CLOSING)
 
 
 cdef size_t run_input(Loop* loop, Client* client, char* data, size_t size) noexcept nogil:
@@ -355,7 +355,7 @@ cdef void count_handed(Loop* loop, Handed* handed, bint failed) noexcept nogil:
 cdef void deliver_reply(Loop* loop, Handed* handed, Buffer* reply, bint failed) noexcept nogil:
     """Python's answer has come."""
     cdef Client* client = handed.client
-    client.state &= ~<uint32_t>WAITING
+    clear_state(client, WAITING)
     if client.state & DEAD:
         client_bury(client)
         buffer_free(reply)
