@@ -167,6 +167,7 @@ variant = rm -rf $(TREE) && mkdir -p $(TREE) && \
 # Tests that measure or limit the memory of the process, which a sanitizer makes its own use of.
 MEMORY_TESTS = --deselect tests/test_leaks.py --deselect tests/test_memory.py \
     --deselect tests/test_growth.py::test_running_out_of_memory_loses_nothing \
+    --deselect tests/bytemap/test_bytemap_leaks.py::test_maps_that_come_and_go \
     --deselect tests/service/test_service_limits.py --deselect tests/service/test_service_clients.py
 # $(call run_variant,NAME,ENVIRONMENT,SCALE,OPTIONS): test the variant on every interpreter there is.
 run_variant = set -e; for venv in $(VENVS); do \
@@ -189,12 +190,13 @@ ubsan: $(VENVS:=/.stamp-built)  ## the tests under UndefinedBehaviorSanitizer
 	@$(call run_variant,ubsan,UBSAN_OPTIONS=print_stacktrace=1,0.1)
 
 # The interpreter needs instrumentation too, and is slow: the ordinary one of the same version compiles.
-tsan: .venv-ft/.stamp-built  ## the thread tests under ThreadSanitizer, with PYTHON_TSAN
+# Who forks while it has several threads, and starts new ones in the child, ThreadSanitizer ends.
+tsan: .venv-ft/.stamp-built  ## the tests of threads and of the service under ThreadSanitizer, with PYTHON_TSAN
 	@test -x '$(PYTHON_TSAN)' || { echo 'set PYTHON_TSAN= to a free-threaded Python built with --with-thread-sanitizer'; exit 1; }
 	@$(call variant,tsan,.venv-ft)
 	cd build/tsan/tree && env PYTHONPATH="$$PWD":$$(ls -d $(CURDIR)/.venv-ft/lib/python*/site-packages) SHARDMAP_TEST_SCALE=0.05 \
 	    TSAN_OPTIONS="halt_on_error=0 history_size=4 $(addprefix suppressions=,$(wildcard $(dir $(PYTHON_TSAN))../tsan-suppressions.txt))" \
-	    $(PYTHON_TSAN) -m pytest -s $(or $(ARGS),-k 'thread and not fork')
+	    $(PYTHON_TSAN) -m pytest -s $(or $(ARGS),-k '(thread or service) and not fork')
 
 coverage: .venv/.stamp-built .venv/.stamp-group-coverage  ## which lines the tests run, the compiled core's among them
 	@$(call variant,trace,.venv)
