@@ -130,8 +130,10 @@ def growth(bench: Bench) -> Part:
         made.add(called[kind], *_percentiles(times["set", kind]), f"{stall[kind] * 1e6:.0f}", held)
     made.notes += [
         "Servers on one processor, and the client on another: a longest time is the machine's, too.",
-        "stall: the longest time without a reply to any client, where each round has one as long within the same "
-        "10,000 requests, as a server has when it grows, and a machine hardly ever.",
+        (
+            "stall: the longest time without a reply to any client, where each round has one as long within the same "
+            "10,000 requests, as a server has when it grows, and a machine hardly ever."
+        ),
     ]
     return made, found, _curves("growing from nothing", times, "set")
 
