@@ -10,6 +10,7 @@ from targets import Connect
 from wire import NO_LIST, OK, PONG, Simple, Wire
 
 SYNTAX = error("ERR syntax error")
+NO_CLUSTER = error("ERR This instance has cluster support disabled")
 
 
 SCRIPTS = [
@@ -36,11 +37,11 @@ SCRIPTS = [
     ),
     script(
         "no cluster",
-        ("READONLY", error("ERR This instance has cluster support disabled")),
-        ("READWRITE", error("ERR This instance has cluster support disabled")),
-        ("ASKING", error("ERR This instance has cluster support disabled")),
-        ("CLUSTER INFO", error("ERR This instance has cluster support disabled")),
-        ("CLUSTER SHARDS", error("ERR This instance has cluster support disabled")),
+        ("READONLY", NO_CLUSTER),
+        ("READWRITE", NO_CLUSTER),
+        ("ASKING", NO_CLUSTER),
+        ("CLUSTER INFO", NO_CLUSTER),
+        ("CLUSTER SHARDS", NO_CLUSTER),
         ("READONLY x", arity("readonly")),
         ("CLUSTER", arity("cluster")),
     ),
