@@ -59,7 +59,7 @@ cdef struct Heap:
     uint32_t room
     uint32_t free_slots            # of the directory: chunks of regions that were given back
     uint64_t reserved              # bytes of all regions
-    uint64_t expected              # bytes of blocks that a load will take at least; else 0
+    uint64_t expected              # bytes of blocks, about, that a load will take; else 0
     uint64_t free_granules
     Budget* budget
     uint64_t rest                  # of the budget, bytes that regions leave to tables

@@ -187,8 +187,6 @@ cdef inline bint read_record(const char* at, uint64_t room, StoredRecord* record
 # -- loading -----------------------------------------------------------------------------------------------------------
 
 cdef enum:
-    # Bytes, as far as tables are touched; where pages are larger some are touched more than once.
-    PAGE = 4096
     # What becomes of a record.
     APART = 0                           # it goes into a shard of the load's own
     CHECKED = 1                         # nothing so far
@@ -271,21 +269,14 @@ cdef int reserve_part(Load* load, uint32_t part) noexcept nogil:
     while index < load.store.shards:
         shard = loading_shard(load, index)
         share = share_of_shard(load, index)
-        if share.entries and not make_table(&shard.base, buckets_for(share.entries, shard.base.load)):
-            return ENOMEM
-        touch_table(&shard.base)
+        if share.entries:
+            if not make_table(&shard.base, buckets_for(share.entries, shard.base.load)):
+                return ENOMEM
+            # Looking for a key comes first, and would get the page of zeros (sm_touch).
+            lines_populate(table_at(shard.base.table), table_bytes(buckets_of(shard.base.table)))
         shard.heap.expected = share.size
         index += load.parts
     return 0
-
-
-cdef void touch_table(Shard* shard) noexcept nogil:
-    """Every page of a new table, most of which are read before they are written."""
-    cdef uint64_t i = 0
-    if not is_unused(shard):
-        while i < buckets_of(shard.table):
-            touch(&table_at(shard.table).bucket[i].link)
-            i += PAGE // BUCKET_SIZE
 
 
 cdef void close_shards(Load* load) noexcept nogil:
